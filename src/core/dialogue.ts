@@ -1,0 +1,174 @@
+/** The nouns of one dialogue: what a game asks, what it hears back, and why. Design §4 is the wire form of these. */
+
+export type Tier = 1 | 2 | 3 | 4;
+export const TIERS = [1, 2, 3, 4] as const;
+
+export type Priority = 'interactive' | 'ambient';
+
+/** Why a line came from lower down the ladder than it should have. */
+export type Cause =
+  | 'timeout'
+  | 'overload'
+  | 'backend_error'
+  | 'safety'
+  | 'repetition'
+  | 'budget'
+  | 'offline'
+  | 'disabled';
+export const CAUSES = [
+  'timeout',
+  'overload',
+  'backend_error',
+  'safety',
+  'repetition',
+  'budget',
+  'offline',
+  'disabled',
+] as const;
+
+/** A trigger that the game may name; the default set of written lines covers each. */
+export const TRIGGERS = [
+  'spot',
+  'lose',
+  'search',
+  'attack',
+  'hit',
+  'hurt',
+  'low_health',
+  'ally_died',
+  'kill',
+  'death',
+  'flee',
+  'idle',
+  'greet',
+  'farewell',
+  'trade',
+  'refuse',
+  'interrupted',
+  'too_far',
+  'thinking',
+  'no_answer',
+  'overload',
+  'night',
+  'weather',
+] as const;
+export type Trigger = (typeof TRIGGERS)[number];
+
+/** A fact the game asserts to be true now, e.g. `quest.bell` = 3. */
+export interface GameFact {
+  readonly key: string;
+  readonly value: string | number | boolean;
+  /** How the NPC would say it, when it may enter the prompt as a sentence. */
+  readonly text?: string;
+}
+
+export interface HistoryTurn {
+  readonly speaker: 'player' | 'npc';
+  readonly text: string;
+}
+
+export interface AllowedAction {
+  readonly name: string;
+  readonly description?: string;
+  /** JSON schema of the parameters. */
+  readonly params?: Readonly<Record<string, unknown>>;
+  readonly ttlMs?: number;
+}
+
+export interface DialogueContext {
+  readonly playerId?: string;
+  readonly location?: string;
+  readonly mood?: string;
+  readonly gameTime?: string;
+  readonly timelineId: string;
+  readonly facts: readonly GameFact[];
+  readonly history: readonly HistoryTurn[];
+  readonly allowedActions: readonly AllowedAction[];
+}
+
+export interface DialogueRequest {
+  readonly id: string;
+  readonly npcId: string;
+  /** The player's words as they came; cleaned in `answer`. May be empty only with `trigger`. */
+  readonly prompt: string;
+  readonly tier?: Tier;
+  readonly context: DialogueContext;
+  readonly conversationId?: string;
+  readonly units: 'sentence' | 'token';
+  readonly maxTokens: number;
+  readonly temperature: number;
+  readonly deadlineMs?: number;
+  readonly priority: Priority;
+  readonly trigger?: Trigger;
+  /** Monotonic time at which the door had the whole request. */
+  readonly receivedMonoMs: number;
+}
+
+export type FinishReason = 'stop' | 'length' | 'interrupted' | 'written';
+
+export interface Source {
+  readonly kind: 'engine' | 'cache' | 'written';
+  readonly engine: string;
+  readonly model: string | null;
+  readonly modelVersion: string | null;
+  readonly adapter: string | null;
+  /** 0 is the first rung of the tier's ladder. */
+  readonly rung: number;
+  readonly cause?: Cause;
+}
+
+export interface Usage {
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  /** Integer micro-dollars; 0 for local engines. */
+  readonly costMicroUsd: number;
+}
+
+/** Milliseconds from `receivedMonoMs`, measured. `ttftMs` is null when no engine produced a token. */
+export interface Timing {
+  readonly queueMs: number;
+  readonly ttftMs: number | null;
+  readonly ttfsMs: number | null;
+  readonly totalMs: number;
+}
+
+export interface Action {
+  readonly name: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly ttlMs: number;
+}
+
+export interface DialogueOutcome {
+  readonly id: string;
+  readonly npcId: string;
+  readonly finishReason: FinishReason;
+  readonly tier: Tier;
+  readonly source: Source;
+  readonly usage: Usage;
+  readonly timing: Timing;
+  readonly sentences: readonly string[];
+  readonly action?: Action;
+  /** Present when the request named a conversation; `stored` is false when the store could not keep the turn. */
+  readonly conversation?: {
+    readonly id: string;
+    readonly timelineId: string;
+    readonly turn: number;
+    readonly stored: boolean;
+  };
+}
+
+export type DialogueEvent =
+  | { readonly type: 'accepted'; readonly id: string; readonly npcId: string; readonly tier: Tier }
+  | { readonly type: 'filler'; readonly lineId: string; readonly text: string }
+  | { readonly type: 'token'; readonly index: number; readonly text: string }
+  | {
+      readonly type: 'sentence';
+      readonly index: number;
+      readonly text: string;
+      readonly estMs: number;
+      readonly source: Source['kind'];
+      readonly lineId?: string;
+    }
+  | { readonly type: 'action'; readonly action: Action }
+  | { readonly type: 'done'; readonly outcome: DialogueOutcome };
