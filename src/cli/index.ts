@@ -10,7 +10,10 @@ export type Verb = (program: Command, runtime: Runtime, signal: AbortSignal) => 
 const VERBS: readonly Verb[] = [];
 
 /** Runs one command line and resolves to its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
-export async function runCommandLine(argv: readonly string[], runtime: Runtime = realRuntime): Promise<number> {
+export async function runCommandLine(
+  argv: readonly string[],
+  runtime: Runtime = realRuntime,
+): Promise<number> {
   const controller = new AbortController();
   let interrupted = false;
   const stop = (name: NodeJS.Signals) => {
@@ -20,7 +23,9 @@ export async function runCommandLine(argv: readonly string[], runtime: Runtime =
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   const program = new Command('greenroom')
-    .description('Gives the characters of a game their lines: local models, adapters, clouds, and written lines below them all.')
+    .description(
+      'Gives the characters of a game their lines: local models, adapters, clouds, and written lines below them all.',
+    )
     .showHelpAfterError('(add --help for what is possible)')
     .exitOverride();
   for (const verb of VERBS) verb(program, runtime, controller.signal);
@@ -28,11 +33,14 @@ export async function runCommandLine(argv: readonly string[], runtime: Runtime =
     await program.parseAsync(argv as string[]);
     return 0;
   } catch (error) {
-    if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number')
+      return error.exitCode === 0 ? 0 : 2;
     if (controller.signal.aborted && interrupted) return 130;
     const failure = ServiceError.from(error);
     console.error(`greenroom: ${failure.message}`);
-    console.error(failure.code === 'internal' ? (failure.cause ?? failure) : `  ${ERRORS[failure.code].advice}`);
+    console.error(
+      failure.code === 'internal' ? (failure.cause ?? failure) : `  ${ERRORS[failure.code].advice}`,
+    );
     return 1;
   } finally {
     process.off('SIGINT', stop);
