@@ -1,0 +1,53 @@
+/**
+ * The real transport: one undici pool per engine origin. Every phase has a bound; undici's own 300 s defaults are
+ * replaced, because a dialogue's deadline is the only clock that matters.
+ */
+import { Pool } from 'undici';
+import { ServiceError } from '../core/errors.ts';
+import type { Transport, WireRequest, WireResponse } from '../core/transport.ts';
+
+export interface TransportOptions {
+  /** Scheme, host and port: `http://127.0.0.1:8000`. */
+  readonly origin: string;
+  /** Connections kept to the engine; also the most requests under way at once. */
+  readonly connections: number;
+  readonly connectTimeoutMs: number;
+}
+
+export function createTransport(options: TransportOptions): Transport {
+  const pool = new Pool(options.origin, {
+    connections: options.connections,
+    pipelining: 1,
+    connect: { timeout: options.connectTimeoutMs },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: 4_000,
+  });
+  return {
+    exchange: async (request: WireRequest, signal: AbortSignal): Promise<WireResponse> => {
+      try {
+        const reply = await pool.request({
+          method: request.method,
+          path: request.path,
+          headers: request.headers,
+          body: request.body ?? null,
+          signal,
+        });
+        return { status: reply.statusCode, headers: reply.headers, body: reply.body };
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        throw unreachable(options.origin, error);
+      }
+    },
+    [Symbol.asyncDispose]: () => pool.destroy(),
+  };
+}
+
+function unreachable(origin: string, error: unknown): ServiceError {
+  const reason =
+    error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error);
+  return new ServiceError('engine_unavailable', `no reply from ${origin}: ${reason}`, {
+    cause: error,
+    details: { origin, reason },
+  });
+}

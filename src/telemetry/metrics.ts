@@ -1,0 +1,196 @@
+/**
+ * The metrics catalogue: every series the gateway exports, declared once with its question. `docs/reference/metrics.md`
+ * is generated from it. Names are Prometheus base units; where vLLM has a name for the same thing ours ends alike.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Seconds; the low end resolves cached and written lines, the high end a cold model on a laptop. */
+const LATENCY_BUCKETS = [
+  0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 13, 20, 30,
+];
+
+interface MetricRow {
+  readonly kind: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** The question an operator answers with it. */
+  readonly question: string;
+}
+
+export const METRICS = {
+  greenroom_dialogues_total: {
+    kind: 'counter',
+    help: 'Dialogues ended, by tier, source and finish reason (or error code).',
+    labels: ['tier', 'source', 'finish'],
+    question: 'How much is asked, and what answers it?',
+  },
+  greenroom_dialogues_active: {
+    kind: 'gauge',
+    help: 'Dialogues being answered now.',
+    labels: [],
+    question: 'How busy is this instance?',
+  },
+  greenroom_time_to_first_token_seconds: {
+    kind: 'histogram',
+    help: 'From the whole request to the first token of an engine.',
+    labels: ['tier'],
+    question: 'Do engines start in time?',
+  },
+  greenroom_time_to_first_sentence_seconds: {
+    kind: 'histogram',
+    help: 'From the whole request to the first sentence sent.',
+    labels: ['tier', 'source'],
+    question: 'How long does a player wait to hear something?',
+  },
+  greenroom_dialogue_duration_seconds: {
+    kind: 'histogram',
+    help: 'From the whole request to done.',
+    labels: ['tier', 'source'],
+    question: 'Are answers whole within their deadline?',
+  },
+  greenroom_queue_seconds: {
+    kind: 'histogram',
+    help: 'Time waiting for a place at an engine.',
+    labels: ['engine'],
+    question: 'Is an engine short of room?',
+  },
+  greenroom_engine_requests_running: {
+    kind: 'gauge',
+    help: 'Requests of this gateway running at an engine.',
+    labels: ['engine'],
+    question: 'How full is each engine?',
+  },
+  greenroom_engine_requests_waiting: {
+    kind: 'gauge',
+    help: 'Requests of this gateway waiting for an engine.',
+    labels: ['engine'],
+    question: 'Is a queue growing?',
+  },
+  greenroom_prompt_tokens_total: {
+    kind: 'counter',
+    help: 'Prompt tokens, as engines report them.',
+    labels: ['tier'],
+    question: 'What does reading cost?',
+  },
+  greenroom_cached_tokens_total: {
+    kind: 'counter',
+    help: 'Prompt tokens that came from a prefix cache.',
+    labels: ['tier'],
+    question: 'Do persona prefixes stay warm?',
+  },
+  greenroom_completion_tokens_total: {
+    kind: 'counter',
+    help: 'Tokens generated.',
+    labels: ['tier'],
+    question: 'What does speaking cost?',
+  },
+  greenroom_fallbacks_total: {
+    kind: 'counter',
+    help: 'Dialogues that ended below their first rung, by cause.',
+    labels: ['tier', 'cause'],
+    question: 'Why do players hear written lines?',
+  },
+  greenroom_guard_hits_total: {
+    kind: 'counter',
+    help: 'Sentences stopped or changed by a rule, by what became of them.',
+    labels: ['rule', 'outcome'],
+    question: 'What goes wrong in generated text?',
+  },
+  greenroom_engine_restarts_total: {
+    kind: 'counter',
+    help: 'Restarts of a supervised engine.',
+    labels: ['engine'],
+    question: 'Does the engine crash?',
+  },
+  greenroom_http_requests_total: {
+    kind: 'counter',
+    help: 'HTTP requests ended, by route and status.',
+    labels: ['route', 'status'],
+    question: 'Who calls what, and does it work?',
+  },
+  greenroom_store_failures_total: {
+    kind: 'counter',
+    help: 'Store operations that failed; dialogue goes on without memory.',
+    labels: ['operation'],
+    question: 'Is memory being lost?',
+  },
+  greenroom_event_loop_delay_seconds: {
+    kind: 'gauge',
+    help: 'Event-loop delay over the last scrape interval, by quantile.',
+    labels: ['quantile'],
+    question: 'Is the gateway itself the bottleneck?',
+  },
+  greenroom_ready: {
+    kind: 'gauge',
+    help: '1 when a warm-up line was generated and traffic is welcome.',
+    labels: [],
+    question: 'May traffic come?',
+  },
+} as const satisfies Record<string, MetricRow>;
+
+type CounterName = {
+  [K in keyof typeof METRICS]: (typeof METRICS)[K]['kind'] extends 'counter' ? K : never;
+}[keyof typeof METRICS];
+type GaugeName = {
+  [K in keyof typeof METRICS]: (typeof METRICS)[K]['kind'] extends 'gauge' ? K : never;
+}[keyof typeof METRICS];
+type HistogramName = {
+  [K in keyof typeof METRICS]: (typeof METRICS)[K]['kind'] extends 'histogram' ? K : never;
+}[keyof typeof METRICS];
+type Labels<N extends keyof typeof METRICS> = Readonly<Record<(typeof METRICS)[N]['labels'][number], string>>;
+
+/** One registry per app, so two apps in one process (tests, simulation) never share a series. */
+export class Metrics implements Disposable {
+  readonly #registry = new Registry();
+  readonly #counters = new Map<string, Counter>();
+  readonly #gauges = new Map<string, Gauge>();
+  readonly #histograms = new Map<string, Histogram>();
+  readonly #loopDelay = monitorEventLoopDelay({ resolution: 10 });
+
+  constructor() {
+    for (const [name, row] of Object.entries(METRICS)) {
+      const base = { name, help: row.help, labelNames: [...row.labels], registers: [this.#registry] };
+      if (row.kind === 'counter') this.#counters.set(name, new Counter(base));
+      else if (row.kind === 'gauge') this.#gauges.set(name, new Gauge(base));
+      else this.#histograms.set(name, new Histogram({ ...base, buckets: LATENCY_BUCKETS }));
+    }
+    this.#loopDelay.enable();
+  }
+
+  count<N extends CounterName>(name: N, labels: Labels<N>, by = 1): void {
+    if (by > 0) this.#counters.get(name)?.inc(labels as Record<string, string>, by);
+  }
+
+  gauge<N extends GaugeName>(name: N, labels: Labels<N>, value: number): void {
+    this.#gauges.get(name)?.set(labels as Record<string, string>, value);
+  }
+
+  observe<N extends HistogramName>(name: N, labels: Labels<N>, seconds: number): void {
+    this.#histograms.get(name)?.observe(labels as Record<string, string>, seconds);
+  }
+
+  /** 99th percentile of the event-loop delay since the last scrape, in milliseconds. */
+  eventLoopDelayP99Ms(): number {
+    return Math.round(this.#loopDelay.percentile(99) / 1e4) / 100;
+  }
+
+  /** The Prometheus text exposition. */
+  async expose(): Promise<{ contentType: string; text: string }> {
+    for (const quantile of [50, 99, 100]) {
+      this.gauge(
+        'greenroom_event_loop_delay_seconds',
+        { quantile: String(quantile / 100) },
+        this.#loopDelay.percentile(quantile) / 1e9,
+      );
+    }
+    const text = await this.#registry.metrics();
+    this.#loopDelay.reset();
+    return { contentType: this.#registry.contentType, text };
+  }
+
+  [Symbol.dispose](): void {
+    this.#loopDelay.disable();
+    this.#registry.clear();
+  }
+}

@@ -1,0 +1,32 @@
+/** Turn → one log line at info: figures and provenance, never a word of what was said. */
+import type { Logger } from '../core/runtime.ts';
+import type { Turn, TurnSink } from '../core/turn.ts';
+
+export function turnLog(log: Logger): TurnSink {
+  return {
+    record({ request, outcome, error, guardHits, attempts }: Turn): void {
+      const base = { requestId: request.id, npcId: request.npcId };
+      if (outcome === null) {
+        log.warn('turn.failed', { ...base, code: error, attempts });
+        return;
+      }
+      log.info('turn.finished', {
+        ...base,
+        tier: outcome.tier,
+        source: outcome.source.kind,
+        engine: outcome.source.engine,
+        rung: outcome.source.rung,
+        ...(outcome.source.cause === undefined ? {} : { cause: outcome.source.cause }),
+        finish: outcome.finishReason,
+        sentences: outcome.sentences.length,
+        promptTokens: outcome.usage.promptTokens,
+        cachedTokens: outcome.usage.cachedTokens,
+        completionTokens: outcome.usage.completionTokens,
+        ttftMs: outcome.timing.ttftMs,
+        ttfsMs: outcome.timing.ttfsMs,
+        totalMs: outcome.timing.totalMs,
+        ...(guardHits.length === 0 ? {} : { guard: guardHits.map((hit) => `${hit.rule}:${hit.outcome}`) }),
+      });
+    },
+  };
+}

@@ -1,0 +1,40 @@
+/** Turn → metrics: the one place where a finished dialogue becomes series. */
+import type { Turn, TurnSink } from '../core/turn.ts';
+import type { Metrics } from './metrics.ts';
+
+export function turnMetrics(metrics: Metrics): TurnSink {
+  return {
+    record(turn: Turn): void {
+      for (const hit of turn.guardHits)
+        metrics.count('greenroom_guard_hits_total', { rule: hit.rule, outcome: hit.outcome });
+      const { outcome } = turn;
+      if (outcome === null) {
+        const tier = String(turn.request.tier ?? 'none');
+        metrics.count('greenroom_dialogues_total', {
+          tier,
+          source: 'none',
+          finish: turn.error ?? 'internal',
+        });
+        return;
+      }
+      const tier = String(outcome.tier);
+      const source = outcome.source.kind;
+      metrics.count('greenroom_dialogues_total', { tier, source, finish: outcome.finishReason });
+      metrics.observe('greenroom_dialogue_duration_seconds', { tier, source }, outcome.timing.totalMs / 1000);
+      if (outcome.timing.ttftMs !== null)
+        metrics.observe('greenroom_time_to_first_token_seconds', { tier }, outcome.timing.ttftMs / 1000);
+      if (outcome.timing.ttfsMs !== null) {
+        metrics.observe(
+          'greenroom_time_to_first_sentence_seconds',
+          { tier, source },
+          outcome.timing.ttfsMs / 1000,
+        );
+      }
+      metrics.count('greenroom_prompt_tokens_total', { tier }, outcome.usage.promptTokens);
+      metrics.count('greenroom_cached_tokens_total', { tier }, outcome.usage.cachedTokens);
+      metrics.count('greenroom_completion_tokens_total', { tier }, outcome.usage.completionTokens);
+      if (outcome.source.cause !== undefined)
+        metrics.count('greenroom_fallbacks_total', { tier, cause: outcome.source.cause });
+    },
+  };
+}
