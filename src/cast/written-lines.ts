@@ -142,7 +142,13 @@ export function parseLinesCsv(content: string, file: string): ParsedLines {
       skip_records_with_error: true,
       on_skip: (error) => {
         const expected = `one cell a column; text with a comma needs quotes (${error?.message ?? 'unreadable'})`;
-        malformed.push({ file, field: `line ${String(error?.lines ?? '?')}`, value: '', expected });
+        const row: unknown = error?.['lines'];
+        malformed.push({
+          file,
+          field: typeof row === 'number' ? `line ${row}` : 'a row',
+          value: '',
+          expected,
+        });
       },
       max_record_size: 16_384,
     }) as unknown as typeof rows;
