@@ -33,11 +33,20 @@ export interface ConversationStore {
     timelineId: string,
     turnsMax: number,
   ): Promise<readonly ConversationTurn[]>;
+  /** The timeline of this conversation that was appended to last, or null when nothing was said yet. */
+  latestTimeline(conversationId: string): Promise<TimelineHead | null>;
   /**
    * Lets `toTimelineId` begin with the parent's turns 0..atTurn-1. The parent is untouched. Does nothing when the
    * timeline exists already.
    */
   branch(conversationId: string, fromTimelineId: string, toTimelineId: string, atTurn: number): Promise<void>;
+}
+
+/** A timeline that a new one may branch from. */
+export interface TimelineHead {
+  readonly timelineId: string;
+  /** How many turns it has, inherited ones included: the number of its next turn. */
+  readonly turns: number;
 }
 
 /** Makes a short text of turns that fell out of the window. Facts come only from the player's side and the game. */
