@@ -38,8 +38,8 @@ export interface WrittenLine {
   readonly mood: string | null;
   /** Relative weight in a tie, > 0. */
   readonly weight: number;
-  /** Least seconds before the same player hears it again. */
-  readonly cooldownS: number;
+  /** Least seconds before the same player hears it again; null: the pool's default. */
+  readonly cooldownS: number | null;
   readonly once: 'player' | 'session' | 'world' | null;
   /** Spoken length in milliseconds; null means: estimate from the words. */
   readonly estMs: number | null;
@@ -211,7 +211,7 @@ function collect(
       specificity: conditions.reduce((sum, condition) => sum + comparisonCount(condition), 0),
       mood: row.mood ?? null,
       weight: row.weight ?? 1,
-      cooldownS: row.cooldown_s ?? 0,
+      cooldownS: row.cooldown_s ?? null,
       once: row.once === undefined || row.once === 'no' ? null : row.once,
       estMs: row.est_ms ?? null,
       audio: row.audio ?? null,
@@ -257,7 +257,7 @@ export function formatLinesCsv(lines: readonly WrittenLine[]): string {
       when: line.when.map((condition) => condition.text).join(';'),
       mood: line.mood ?? '',
       weight: line.weight === 1 ? '' : String(line.weight),
-      cooldown_s: line.cooldownS === 0 ? '' : String(line.cooldownS),
+      cooldown_s: line.cooldownS === null ? '' : String(line.cooldownS),
       once: line.once ?? '',
       est_ms: line.estMs === null ? '' : String(line.estMs),
       audio: line.audio ?? '',
