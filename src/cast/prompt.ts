@@ -1,0 +1,299 @@
+/**
+ * Assembles the prompt of one turn (design §3, §5): the stable prefix, then history, then one user message with what
+ * holds only now — relation, scene, facts — and the player's words last, as quoted speech.
+ * Invariants: the stable prefix has the same bytes for a persona version at a tier whoever asks; nothing that fails its
+ * condition, and no secret before its time, is in the prompt; the same input gives the same prompt; rules never drop out.
+ */
+import type { DialogueContext, HistoryTurn, Tier, Trigger } from '../core/dialogue.ts';
+import type { ChatMessage, TokenCounter } from '../core/engine.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { World } from './cast.ts';
+import { conditionHolds, contextLookup, currentFacts, revealedSecrets } from './facts.ts';
+import { PERSONA_TOKEN_BUDGET, type Persona } from './persona.ts';
+import { plainLine, quoted } from './prompt-text.ts';
+import { buildStablePrefix, MESSAGE_OVERHEAD_TOKENS, type StablePrefix } from './stable-prefix.ts';
+
+export interface PromptInput {
+  readonly world: World;
+  readonly persona: Persona;
+  readonly tier: Tier;
+  readonly context: DialogueContext;
+  /** Oldest first: the conversation's window, or what the game sent. */
+  readonly history: readonly HistoryTurn[];
+  readonly summary: string | null;
+  /** Already cleaned; empty with `trigger`. */
+  readonly playerText: string;
+  readonly trigger: Trigger | null;
+  /** Tokens of the whole prompt: the model's context less the answer's `max_tokens`. */
+  readonly maxPromptTokens: number;
+  /** Tokens of the persona's part; default: PERSONA_TOKEN_BUDGET of the tier. */
+  readonly personaTokens?: number;
+  /** Names of the rest of the cast, so that a mention brings in what this NPC thinks of them. */
+  readonly npcs?: ReadonlyMap<string, Persona>;
+}
+
+export interface AssembledPrompt {
+  readonly messages: readonly ChatMessage[];
+  /** How many messages at the beginning are the same for every player and turn. */
+  readonly stableMessageCount: number;
+  /** Tokens by the model's tokenizer; where the prompt is far below its limit, an upper bound. */
+  readonly promptTokens: number;
+  /** What did not fit, by name. */
+  readonly dropped: readonly string[];
+}
+
+/** Assembles prompts; keeps the stable part per persona version, tier and budget. One for the whole service. */
+export interface PromptAssembler {
+  /**
+   * Throws `context_length_exceeded` when even rules, scene and the player's words are over `maxPromptTokens`.
+   * Aborting rejects with the signal's reason.
+   */
+  assemble(input: PromptInput, counter: TokenCounter, signal: AbortSignal): Promise<AssembledPrompt>;
+}
+
+const STABLE_PREFIXES_MAX = 2_000;
+/** Examples that stay until nothing else is left to drop. */
+const EXAMPLES_KEPT = 3;
+/** Facts and relations told in one turn; a small model drowns in more. */
+const FACTS_MAX: Readonly<Record<Tier, number>> = { 1: 1, 2: 2, 3: 4, 4: 6 };
+const HISTORY_TURNS_MAX = 60;
+const SCENE_TEXT_LENGTH_MAX = 300;
+
+/** What happens, as the NPC would be told, when the game asks for a bark. */
+const TRIGGER_SCENES: Readonly<Record<Trigger, string>> = {
+  spot: 'You have just noticed the {player}.',
+  lose: 'You have lost sight of the {player}.',
+  search: 'You are looking for the {player}, who is hiding.',
+  attack: 'You attack the {player}.',
+  hit: 'Your blow has hit the {player}.',
+  hurt: 'The {player} has hurt you.',
+  low_health: 'You are badly hurt.',
+  ally_died: 'One of your own has just fallen.',
+  kill: 'You have struck the {player} down.',
+  death: 'You are dying.',
+  flee: 'You are running away.',
+  idle: 'Nothing happens. You talk to yourself.',
+  greet: 'The {player} comes up to you.',
+  farewell: 'The {player} is leaving.',
+  trade: 'The {player} wants to trade.',
+  refuse: 'You turn down what the {player} asks.',
+  interrupted: 'The {player} has cut you short.',
+  too_far: 'The {player} is too far away to hear you well.',
+  thinking: 'You think for a moment.',
+  no_answer: 'The {player} does not answer you.',
+  overload: 'Too many people talk at once.',
+  night: 'Night falls.',
+  weather: 'The weather turns.',
+};
+
+/** An optional sentence of the last message; the lowest priority is dropped first. */
+interface Told {
+  readonly name: string;
+  readonly priority: number;
+  readonly text: string;
+}
+
+export function createPromptAssembler(): PromptAssembler {
+  const prefixes = new Map<string, { readonly persona: Persona; readonly prefix: Promise<StablePrefix> }>();
+
+  /** The same promise for all who ask meanwhile; a failed or aborted one is forgotten. */
+  function stablePrefix(
+    input: PromptInput,
+    counter: TokenCounter,
+    signal: AbortSignal,
+  ): Promise<StablePrefix> {
+    const { persona, tier, world } = input;
+    const budget = input.personaTokens ?? PERSONA_TOKEN_BUDGET[tier];
+    const key = `${persona.id}|${persona.version}|${tier}|${budget}`;
+    const known = prefixes.get(key);
+    prefixes.delete(key);
+    // The same version with other content is a file edited in place while designing: the object tells them apart.
+    const entry =
+      known?.persona === persona
+        ? known
+        : { persona, prefix: buildStablePrefix(persona, tier, world, budget, counter, signal) };
+    prefixes.set(key, entry);
+    for (const oldest of prefixes.keys()) {
+      if (prefixes.size <= STABLE_PREFIXES_MAX) break;
+      prefixes.delete(oldest);
+    }
+    entry.prefix.catch(() => {
+      if (prefixes.get(key) === entry) prefixes.delete(key);
+    });
+    return entry.prefix;
+  }
+
+  return {
+    async assemble(input, counter, signal) {
+      let stable: StablePrefix;
+      try {
+        stable = await stablePrefix(input, counter, signal);
+      } catch (error) {
+        // Another request built it and was aborted; this one goes on.
+        if (signal.aborted) throw error;
+        stable = await stablePrefix(input, counter, signal);
+      }
+      return fit(input, stable, counter, signal);
+    },
+  };
+}
+
+/** Puts the changing part behind the stable one and drops what is over the limit: see the order in `drop`. */
+async function fit(
+  input: PromptInput,
+  stable: StablePrefix,
+  counter: TokenCounter,
+  signal: AbortSignal,
+): Promise<AssembledPrompt> {
+  const stableTokens = stable.tokens.reduce((sum, tokens) => sum + tokens, 0);
+  const history = historyMessages(input);
+  const told = [...sceneTold(input), ...factsTold(input)];
+  const dropped = [...stable.dropped];
+  let examplesDropped = 0;
+  const messages = (): readonly ChatMessage[] => [
+    ...stable.messages.slice(0, stable.messages.length - 2 * examplesDropped),
+    ...history,
+    lastMessage(input, told),
+  ];
+
+  // A token is at least one byte: a prompt that fits by its bytes need not be counted.
+  const bytes = (list: readonly ChatMessage[]) =>
+    list.reduce((sum, message) => sum + Buffer.byteLength(message.content) + MESSAGE_OVERHEAD_TOKENS, 0);
+  const bound = stableTokens + bytes([...history, lastMessage(input, told)]);
+  if (bound <= input.maxPromptTokens) {
+    return { messages: messages(), stableMessageCount: stable.messages.length, promptTokens: bound, dropped };
+  }
+
+  const countOf = async (message: ChatMessage) =>
+    (await counter.count(message.content, signal)) + MESSAGE_OVERHEAD_TOKENS;
+  const historyTokens = await Promise.all(history.map(countOf));
+  let tailTokens = await countOf(lastMessage(input, told));
+  const exampleCount = (stable.messages.length - 1) / 2;
+  const total = () =>
+    stable.tokens
+      .slice(0, stable.tokens.length - 2 * examplesDropped)
+      .reduce((sum, tokens) => sum + tokens, 0) +
+    historyTokens.reduce((sum, tokens) => sum + tokens, 0) +
+    tailTokens;
+  while (total() > input.maxPromptTokens) {
+    if (history.length > 0) {
+      history.shift();
+      historyTokens.shift();
+      dropped.push('history');
+    } else if (exampleCount - examplesDropped > EXAMPLES_KEPT) {
+      examplesDropped += 1;
+      dropped.push(`examples[${exampleCount - examplesDropped}]`);
+    } else if (told.length > 0) {
+      const lowest = told.reduce((low, entry) => (entry.priority < low.priority ? entry : low));
+      told.splice(told.indexOf(lowest), 1);
+      dropped.push(lowest.name);
+      tailTokens = await countOf(lastMessage(input, told));
+    } else if (examplesDropped < exampleCount) {
+      examplesDropped += 1;
+      dropped.push(`examples[${exampleCount - examplesDropped}]`);
+    } else {
+      throw new ServiceError(
+        'context_length_exceeded',
+        `the prompt of ${input.persona.id} needs ${total()} tokens without anything optional, ${input.maxPromptTokens} are allowed; shorten the prompt, lower max_tokens, or give the tier more promptTokens`,
+        { details: { npcId: input.persona.id, tokens: total(), maxPromptTokens: input.maxPromptTokens } },
+      );
+    }
+  }
+  return {
+    messages: messages(),
+    stableMessageCount: stable.messages.length - 2 * examplesDropped,
+    promptTokens: total(),
+    dropped,
+  };
+}
+
+/** History as a chat; a chat template wants user and assistant in turn, so neighbours of one side are joined. */
+function historyMessages(input: PromptInput): ChatMessage[] {
+  const messages: ChatMessage[] = [];
+  for (const turn of input.history.slice(-HISTORY_TURNS_MAX)) {
+    const text = plainLine(turn.text);
+    if (text === '') continue;
+    const role = turn.speaker === 'player' ? 'user' : 'assistant';
+    const content = role === 'user' ? quoted(input.world.playerName, text) : text;
+    const previous = messages.at(-1);
+    if (previous?.role === role)
+      messages[messages.length - 1] = { role, content: `${previous.content} ${content}` };
+    else if (previous === undefined && role === 'assistant') {
+      // The NPC spoke first: a bark or a greeting.
+      messages.push({ role: 'user', content: scene('greet', input) }, { role, content });
+    } else messages.push({ role, content });
+  }
+  // The last message is the user's; a history that ends with the player was never answered.
+  if (messages.at(-1)?.role === 'user') messages.pop();
+  return messages;
+}
+
+/** Place, mood and the running summary, as sentences. */
+function sceneTold(input: PromptInput): Told[] {
+  const { context, world } = input;
+  const told: Told[] = [];
+  const add = (name: string, priority: number, text: string) => {
+    const clean = plainLine(text).slice(0, SCENE_TEXT_LENGTH_MAX);
+    if (clean !== '') told.push({ name, priority, text: clean });
+  };
+  if (input.summary !== null) add('summary', 40, input.summary);
+  if (context.location !== undefined) {
+    const place = world.places.get(context.location);
+    add('location', 30, `You are at ${place?.name ?? context.location.replaceAll('_', ' ')}.`);
+  }
+  if (context.mood !== undefined) add('mood', 60, `You feel ${context.mood.replaceAll('_', ' ')}.`);
+  return told;
+}
+
+/** What the game says, what the NPC may know of the matter, and what it thinks of those named; best first, a few. */
+function factsTold(input: PromptInput): readonly Told[] {
+  const { persona, context, world } = input;
+  const lookup = contextLookup(persona.id, context);
+  const recentTalk = [input.playerText, ...input.history.toReversed().map((turn) => turn.text)];
+  const told: Told[] = [];
+  const add = (name: string, priority: number, text: string) => {
+    const clean = plainLine(text).slice(0, SCENE_TEXT_LENGTH_MAX);
+    if (clean !== '') told.push({ name, priority, text: /[.!?…]$/.test(clean) ? clean : `${clean}.` });
+  };
+  for (const fact of context.facts)
+    if (fact.text !== undefined) add(`context fact ${fact.key}`, 95, fact.text);
+  for (const secret of revealedSecrets(persona, context)) add('revealed secret', 90, secret);
+  for (const fact of currentFacts(persona, world.facts, context, recentTalk)) {
+    add(`fact ${fact.id}`, Math.min(94, fact.priority), fact.text);
+  }
+  for (const goal of persona.goals) {
+    if (goal.when !== undefined && conditionHolds(goal, goal.when, lookup)) {
+      add('goal', Math.min(70, goal.priority), `You want this: ${goal.text}`);
+    }
+  }
+  const talk = input.playerText.toLowerCase();
+  for (const relation of persona.relationships) {
+    if (relation.target !== 'player' && isNamed(relation.target, talk, input.npcs)) {
+      add(`relation ${relation.target}`, 65, relation.facts.join(' '));
+    }
+  }
+  return told
+    .map((entry, index) => ({ entry, index }))
+    .sort((a, b) => b.entry.priority - a.entry.priority || a.index - b.index)
+    .slice(0, FACTS_MAX[input.tier])
+    .map(({ entry }) => entry);
+}
+
+function isNamed(target: string, talk: string, npcs: ReadonlyMap<string, Persona> | undefined): boolean {
+  const other = npcs?.get(target);
+  const names = other === undefined ? [target] : [other.nickname, ...other.name.split(/[\s,]+/)];
+  return names.some((name) => name !== undefined && name.length >= 3 && talk.includes(name.toLowerCase()));
+}
+
+function scene(trigger: Trigger, input: PromptInput): string {
+  return TRIGGER_SCENES[trigger].replaceAll('{player}', input.world.playerName);
+}
+
+/** What holds now, then what was said: the player's words stand last. */
+function lastMessage(input: PromptInput, told: readonly Told[]): ChatMessage {
+  const parts = told.map((entry) => entry.text);
+  const words = plainLine(input.playerText);
+  if (words === '') parts.push(scene(input.trigger ?? 'greet', input));
+  else parts.push(quoted(input.world.playerName, words));
+  return { role: 'user', content: parts.join(' ') };
+}
