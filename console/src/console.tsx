@@ -1,0 +1,87 @@
+/**
+ * The frame around every page: header with the cue light, the cast at the side, the page, the service panel. It owns
+ * what must outlive a page: conversations, the scene, the key, and what the service last said of itself.
+ */
+import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
+import { Trouble } from './api.ts';
+import { keyStore } from './key.ts';
+import { CastPage } from './pages/cast.tsx';
+import { TalkPage } from './pages/talk.tsx';
+import { CastList } from './parts/cast-list.tsx';
+import { Header } from './parts/header.tsx';
+import { KeyForm } from './parts/key-form.tsx';
+import { Notice } from './parts/notice.tsx';
+import { ServicePanel } from './parts/service-panel.tsx';
+import { parseRoute, useHash } from './route.ts';
+import { useLive } from './use-live.ts';
+import { useRead } from './use-read.ts';
+import { type Scene, useTalk } from './use-talk.ts';
+import type { NpcSummary } from './wire.ts';
+
+export function Console() {
+  const hash = useHash();
+  const route = useMemo(() => parseRoute(hash), [hash]);
+  const key = useSyncExternalStore(keyStore.subscribe, keyStore.state);
+  const live = useLive(key.generation);
+  const talk = useTalk();
+  const [scene, setScene] = useState<Scene>({ playerName: '', location: '', mood: '', tier: '' });
+  // The cast is read again whenever the gateway comes back, becomes ready, or another key was given.
+  const stamp = `${key.generation} ${live.connection === 'lost'} ${live.readiness?.ready ?? false}`;
+  const cast = useRead<{ data: readonly NpcSummary[] }>('/v1/npcs', stamp);
+  const npcs = cast.data?.data ?? null;
+  const npc = npcs?.find((one) => one.npc_id === route.npcId) ?? null;
+
+  useEffect(() => {
+    document.title = npc ? `${npc.name} · Greenroom` : 'Greenroom';
+  }, [npc]);
+
+  const isUnknown = npcs !== null && route.npcId !== null && npc === null;
+  const page = route.view === 'cast' ? 'cast' : 'talk';
+  return (
+    <>
+      <button type="button" className="skip" onClick={skipToMain}>
+        Skip to the page
+      </button>
+      <Header view={page} npcId={route.npcId} live={live} hasKey={key.key !== null} />
+      {live.connection === 'lost' && (
+        <div className="banner" role="alert">
+          <Notice trouble={new Trouble('unreachable', '')} />
+        </div>
+      )}
+      {key.isWanted ? (
+        <main id="main" className="lone" tabIndex={-1}>
+          <KeyForm wasRefused={key.key !== null} />
+        </main>
+      ) : (
+        <div className="frame" data-chosen={route.npcId !== null}>
+          <CastList npcs={npcs} trouble={cast.trouble} view={page} chosenId={route.npcId} live={live} />
+          <main id="main" tabIndex={-1}>
+            {isUnknown && <Notice trouble={new Trouble('unknown_npc', `Asked for: ${route.npcId}`)} />}
+            {!npc && !isUnknown && <Welcome hasCast={npcs !== null} />}
+            {npc && page === 'talk' && (
+              <TalkPage key={npc.npc_id} npc={npc} talk={talk} scene={scene} onScene={setScene} live={live} />
+            )}
+            {npc && page === 'cast' && (
+              <CastPage key={npc.npc_id} npc={npc} sheet={route.sheet} stamp={stamp} />
+            )}
+          </main>
+          <ServicePanel live={live} />
+        </div>
+      )}
+    </>
+  );
+}
+
+/** A button, not a link: the hash of the address is the route. */
+function skipToMain(): void {
+  document.getElementById('main')?.focus();
+}
+
+function Welcome({ hasCast }: { hasCast: boolean }) {
+  return (
+    <div className="welcome">
+      <h1>Nobody is on yet</h1>
+      <p>{hasCast ? 'Choose somebody from the cast to hear them speak.' : 'The cast is being called.'}</p>
+    </div>
+  );
+}

@@ -1,0 +1,28 @@
+/** Numbers as people read them. Every unit is said. */
+
+export function milliseconds(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  if (value >= 10_000) return `${(value / 1000).toFixed(1)} s`;
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+}
+
+/** US dollars; local engines cost nothing, and a line rarely costs a cent, so small sums keep six places. */
+export function dollars(value: number): string {
+  if (value === 0) return '$0';
+  return value < 0.01 ? `$${value.toFixed(6)}` : `$${value.toFixed(2)}`;
+}
+
+export function count(value: number): string {
+  return value.toLocaleString('en');
+}
+
+export function uptime(seconds: number): string {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+/** A trigger or stage as words: `low_health` reads as "low health". */
+export function words(name: string): string {
+  return name.replaceAll('_', ' ');
+}

@@ -1,0 +1,16 @@
+/** Where the page starts. */
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { Console } from './console.tsx';
+import './styles/tokens.css';
+import './styles/frame.css';
+import './styles/talk.css';
+import './styles/cast.css';
+
+const root = document.getElementById('root');
+if (root)
+  createRoot(root).render(
+    <StrictMode>
+      <Console />
+    </StrictMode>,
+  );

@@ -1,0 +1,52 @@
+/** The name, the two views, and the cue light: whether the service can take a line, in a shape and in a word. */
+import { words } from '../format.ts';
+import { keyStore } from '../key.ts';
+import { type Route, routeHash } from '../route.ts';
+import type { Live } from '../use-live.ts';
+
+export function cue(live: Live): { tone: 'go' | 'standby' | 'dark'; text: string } {
+  if (live.connection === 'unknown') return { tone: 'standby', text: 'Connecting' };
+  if (live.connection === 'lost' || !live.readiness) return { tone: 'dark', text: 'No connection' };
+  if (live.readiness.ready) return { tone: 'go', text: 'Ready' };
+  const { stage, percent } = live.readiness;
+  const stageWords = words(stage);
+  const text = stageWords.charAt(0).toUpperCase() + stageWords.slice(1);
+  return { tone: 'standby', text: typeof percent === 'number' ? `${text} ${Math.floor(percent)} %` : text };
+}
+
+interface HeaderProps {
+  readonly view: Route['view'];
+  readonly npcId: string | null;
+  readonly live: Live;
+  readonly hasKey: boolean;
+}
+
+export function Header({ view, npcId, live, hasKey }: HeaderProps) {
+  const { tone, text } = cue(live);
+  return (
+    <header className="header">
+      <a className="wordmark" href="#/talk">
+        Greenroom
+      </a>
+      <nav aria-label="Views">
+        <a href={routeHash('talk', npcId)} aria-current={view === 'talk' ? 'page' : undefined}>
+          Talk
+        </a>
+        <a href={routeHash('cast', npcId)} aria-current={view === 'cast' ? 'page' : undefined}>
+          Cast
+        </a>
+      </nav>
+      <div className="header-end">
+        {hasKey && (
+          <button type="button" className="quiet" onClick={() => keyStore.forget()}>
+            Forget key
+          </button>
+        )}
+        <p className="cue" data-tone={tone} role="status">
+          <span className="cue-light" aria-hidden="true" />
+          {text}
+        </p>
+      </div>
+    </header>
+  );
+}

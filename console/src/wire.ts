@@ -1,0 +1,200 @@
+/**
+ * What the gateway says, as the console reads it (the public contract, v1). The console shares no code with the
+ * service, only this wire; fields that an older or newer gateway may leave out are optional here.
+ */
+
+export interface NpcSummary {
+  readonly npc_id: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly tier: number;
+  readonly summary?: string;
+}
+
+export interface Sentence {
+  readonly index: number;
+  readonly text: string;
+  readonly est_ms?: number;
+  readonly source?: string;
+  readonly line_id?: string;
+}
+
+export interface Action {
+  readonly name: string;
+  readonly params?: Readonly<Record<string, unknown>>;
+  readonly ttl_ms?: number;
+}
+
+export interface Source {
+  readonly kind: string;
+  readonly engine: string;
+  readonly model?: string | null;
+  readonly model_version?: string | null;
+  readonly adapter?: string | null;
+  readonly rung: number;
+  readonly cause?: string | null;
+}
+
+export interface Outcome {
+  readonly id: string;
+  readonly npc_id: string;
+  readonly finish_reason: string;
+  readonly tier: number;
+  readonly source: Source;
+  readonly usage: {
+    readonly prompt_tokens: number;
+    readonly cached_tokens: number;
+    readonly completion_tokens: number;
+    readonly cost_usd: number;
+  };
+  readonly timing: {
+    readonly queue_ms: number;
+    readonly ttft_ms: number | null;
+    readonly ttfs_ms: number | null;
+    readonly total_ms: number;
+  };
+  readonly conversation?: {
+    readonly id: string;
+    readonly timeline_id?: string;
+    readonly turn?: number;
+    readonly stored?: boolean;
+  };
+}
+
+export interface WireError {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable?: boolean;
+}
+
+export type DialogueEvent =
+  | { readonly type: 'accepted'; readonly data: { readonly id: string; readonly tier: number } }
+  | { readonly type: 'filler'; readonly data: { readonly line_id?: string; readonly text: string } }
+  | { readonly type: 'sentence'; readonly data: Sentence }
+  | { readonly type: 'action'; readonly data: Action }
+  | { readonly type: 'done'; readonly data: Outcome }
+  | { readonly type: 'error'; readonly data: WireError };
+
+export interface DialogueBody {
+  readonly npc_id: string;
+  readonly prompt: string;
+  readonly trigger?: string;
+  readonly tier?: number;
+  readonly conversation_id: string;
+  readonly context: { readonly player_id?: string; readonly location?: string; readonly mood?: string };
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly stage: string;
+  readonly detail?: string | null;
+  readonly percent?: number | null;
+}
+
+export interface EngineStatus {
+  readonly name: string;
+  readonly kind?: string;
+  readonly stage?: string;
+  readonly model?: string | null;
+  readonly running?: number;
+  readonly waiting?: number;
+  readonly restarts?: number;
+  readonly pid?: number | null;
+  readonly reason?: string | null;
+}
+
+export interface ServiceStatus {
+  readonly version?: string;
+  readonly uptime_s?: number;
+  readonly engines?: readonly EngineStatus[];
+  readonly dialogues?: { readonly active: number };
+  readonly store?: { readonly kind: string; readonly healthy: boolean };
+  readonly event_loop_delay_ms_p99?: number | null;
+}
+
+export interface Persona {
+  readonly id: string;
+  readonly version?: number;
+  readonly name: string;
+  readonly nickname?: string;
+  readonly pronouns?: string;
+  readonly tags?: readonly string[];
+  readonly monster_type?: string;
+  readonly tier?: number;
+  readonly summary?: string;
+  readonly identity?: {
+    readonly role?: string;
+    readonly age?: string;
+    readonly era?: string;
+    readonly background?: string;
+    readonly appearance?: string;
+  };
+  readonly personality?: {
+    readonly traits?: readonly string[];
+    readonly flaws?: readonly string[];
+    readonly fears?: readonly string[];
+  };
+  readonly goals?: readonly { readonly text: string; readonly when?: string }[];
+  readonly voice?: {
+    readonly register?: string;
+    readonly rhythm?: string;
+    readonly tics?: readonly string[];
+    readonly words_use?: readonly string[];
+    readonly words_avoid?: readonly string[];
+    readonly language?: string;
+  };
+  readonly style?: {
+    readonly max_words?: number;
+    readonly combat_max_words?: number;
+    readonly first_sentence_max_words?: number;
+    readonly person?: string;
+  };
+  readonly examples?: readonly {
+    readonly situation?: string;
+    readonly player: string;
+    readonly npc: string;
+  }[];
+  readonly knowledge?: {
+    readonly knows?: readonly string[];
+    readonly unknown?: readonly string[];
+    readonly time_point?: string;
+    readonly deflections?: readonly string[];
+  };
+  readonly secrets?: readonly {
+    readonly text: string;
+    readonly reveal_when?: string;
+    readonly canaries?: readonly string[];
+  }[];
+  readonly relationships?: readonly {
+    readonly target: string;
+    readonly stance?: number;
+    readonly facts?: readonly string[];
+  }[];
+  readonly forbidden?: {
+    readonly topics?: readonly string[];
+    readonly phrases?: readonly string[];
+    readonly behaviours?: readonly string[];
+  };
+  readonly refusals?: readonly string[];
+  readonly greetings?: readonly string[];
+}
+
+export interface NpcDetail {
+  readonly persona: Persona;
+  readonly prompt: {
+    readonly messages: readonly { readonly role: string; readonly content: string }[];
+    readonly prompt_tokens: number;
+  };
+  /** Speaker, then trigger: how many written lines there are. */
+  readonly line_counts: Readonly<Record<string, Readonly<Record<string, number>>>>;
+}
+
+export interface WrittenLine {
+  readonly id: string;
+  readonly speaker: string;
+  readonly trigger: string;
+  readonly text: string;
+  readonly when?: readonly string[] | string | null;
+  readonly mood?: string | null;
+  readonly status?: string | null;
+}
