@@ -1,0 +1,93 @@
+/**
+ * The body of `greenroom engine`: load, serve, report, and end with the parent. Stages go to the parent over the IPC
+ * channel when there is one. A parent that dies closes the channel, and the child ends by itself: nothing is left
+ * behind, not even after `kill -9`.
+ */
+import { ServiceError } from '../core/errors.ts';
+import type { Logger, Runtime } from '../core/runtime.ts';
+import { abortable, linkSignals } from '../lib/abort.ts';
+import { EmbeddedEngine } from './engine.ts';
+import { EngineMetrics } from './metrics.ts';
+import type { EmbeddedOptions } from './options.ts';
+import type { Scheduler } from './scheduler.ts';
+import { startEngineServer } from './server.ts';
+
+/** What the child tells its supervisor. */
+export type ChildMessage =
+  | { readonly type: 'loading'; readonly ratio: number }
+  | { readonly type: 'ready'; readonly port: number; readonly baseUrl: string }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string };
+
+/** The IPC channel as the child needs it; `process` has this shape. */
+export interface ParentChannel {
+  readonly connected?: boolean;
+  send?: ((message: ChildMessage) => boolean) | undefined;
+  once(event: 'disconnect', listener: () => void): unknown;
+}
+
+export interface EngineRun {
+  readonly options: EmbeddedOptions;
+  readonly host: string;
+  readonly port: number;
+  readonly version: string;
+}
+
+/**
+ * Serves until `signal` aborts or the parent is gone. Throws what loading throws, after telling the parent.
+ * `onReady` is called once with the address.
+ */
+export async function runEngine(
+  run: EngineRun,
+  parts: { runtime: Runtime; log: Logger; parent: ParentChannel; onReady: (baseUrl: string) => void },
+  signal: AbortSignal,
+): Promise<void> {
+  const { runtime, log, parent } = parts;
+  const orphaned = new AbortController();
+  const hasParent = parent.send !== undefined && parent.connected === true;
+  const tell = (message: ChildMessage) => {
+    if (hasParent && parent.connected === true) parent.send?.(message);
+  };
+  if (hasParent)
+    parent.once('disconnect', () =>
+      orphaned.abort(new ServiceError('draining', 'the parent process is gone')),
+    );
+  using ends = linkSignals(signal, orphaned.signal);
+  let scheduler: Scheduler | null = null;
+  const metrics = new EngineMetrics(run.options.modelName, () => scheduler);
+  try {
+    tell({ type: 'loading', ratio: 0 });
+    const startedMs = runtime.clock.monotonicMs();
+    await using engine = await EmbeddedEngine.load(run.options, {
+      clock: runtime.clock,
+      observer: metrics.observer,
+      onProgress: (ratio) => tell({ type: 'loading', ratio }),
+    });
+    scheduler = engine.scheduler;
+    await using server = await startEngineServer(
+      {
+        engine,
+        metrics,
+        options: run.options,
+        clock: runtime.clock,
+        random: runtime.random,
+        log,
+        version: run.version,
+      },
+      { host: run.host, port: run.port },
+    );
+    log.info('engine.ready', {
+      baseUrl: server.baseUrl,
+      model: run.options.modelName,
+      contextTokens: engine.contextTokens,
+      loadMs: Math.round(runtime.clock.monotonicMs() - startedMs),
+    });
+    parts.onReady(server.baseUrl);
+    tell({ type: 'ready', port: server.port, baseUrl: server.baseUrl });
+    await abortable(new Promise<never>(() => {}), ends.signal).catch(() => {});
+    log.info('engine.stopping', { reason: ServiceError.from(ends.signal.reason).message });
+  } catch (error) {
+    const failure = ServiceError.from(error);
+    tell({ type: 'failed', code: failure.code, message: failure.message });
+    throw failure;
+  }
+}

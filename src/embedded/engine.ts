@@ -1,0 +1,206 @@
+/**
+ * The engine behind the wire: prompt to tokens, one line through the scheduler, tokens to text. Owns the model, its
+ * context and the scheduler; knows nothing of HTTP.
+ */
+import { ServiceError } from '../core/errors.ts';
+import type { Clock } from '../core/runtime.ts';
+import type { RenderOptions, TemplateMessage } from './chat-template.ts';
+import { ChatTemplate } from './chat-template.ts';
+import type { DecodeContext, Embedder, Grammar, LoadedModel, SamplingSettings } from './llama.ts';
+import { loadModel } from './llama.ts';
+import type { EmbeddedOptions } from './options.ts';
+import { DEFAULT_CONTEXT_TOKENS_MAX } from './options.ts';
+import type { LineResult, SchedulerObserver } from './scheduler.ts';
+import { Scheduler } from './scheduler.ts';
+import { StopStrings, TokenText } from './text-stream.ts';
+
+export interface Prompt {
+  readonly tokens: readonly number[];
+  /** Tokens of the part that other prompts share; 0 when unknown. */
+  readonly prefixTokens: number;
+}
+
+export interface GenerateOptions {
+  readonly prompt: Prompt;
+  /** null: as many as the context has room for. More than that is cut to it. */
+  readonly maxTokens: number | null;
+  readonly sampling: SamplingSettings;
+  readonly grammar: Grammar | null;
+  readonly stop: readonly string[];
+  readonly includeStop: boolean;
+  /** End tokens are neither obeyed nor made. */
+  readonly ignoresEnd: boolean;
+  readonly priority: number;
+}
+
+export interface GenerateResult extends LineResult {
+  /** The stop string that ended the line, or null. */
+  readonly stopString: string | null;
+}
+
+/** `null` is any object. */
+export type ResponseSchema = Readonly<Record<string, unknown>> | null;
+
+export class EmbeddedEngine implements AsyncDisposable {
+  readonly #model: LoadedModel;
+  readonly #template: ChatTemplate;
+  readonly #context: DecodeContext;
+  readonly #scheduler: Scheduler;
+  readonly #options: EmbeddedOptions;
+  #embedder: Promise<Embedder> | null = null;
+
+  private constructor(
+    model: LoadedModel,
+    context: DecodeContext,
+    options: EmbeddedOptions,
+    clock: Clock,
+    observer: SchedulerObserver,
+  ) {
+    this.#model = model;
+    this.#template = new ChatTemplate(model);
+    this.#context = context;
+    this.#options = options;
+    this.#scheduler = new Scheduler(context, options, clock, observer);
+  }
+
+  /** Loads the model and makes the context. Throws `model_invalid`, `out_of_memory`, `config_invalid`. */
+  static async load(
+    options: EmbeddedOptions,
+    parts: { clock: Clock; observer: SchedulerObserver; onProgress?: (ratio: number) => void },
+  ): Promise<EmbeddedEngine> {
+    const model = await loadModel({
+      modelPath: options.modelPath,
+      gpu: options.gpu,
+      ...(parts.onProgress === undefined ? {} : { onProgress: parts.onProgress }),
+    });
+    try {
+      const contextTokens =
+        options.contextTokens ?? Math.min(model.trainContextTokens, DEFAULT_CONTEXT_TOKENS_MAX);
+      if (contextTokens > model.trainContextTokens)
+        throw new ServiceError(
+          'config_invalid',
+          `contextTokens is ${contextTokens} but the model was trained on ${model.trainContextTokens}; lower it`,
+        );
+      const context = await model.createContext({
+        sequences: options.sequences + options.prefixSequences,
+        contextTokens,
+        batchTokens: options.prefillTokensPerStep + options.sequences,
+        threads: options.threads,
+      });
+      return new EmbeddedEngine(model, context, options, parts.clock, parts.observer);
+    } catch (error) {
+      await model[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get contextTokens(): number {
+    return this.#context.contextTokens;
+  }
+
+  get vocabularySize(): number {
+    return this.#model.vocabularySize;
+  }
+
+  get scheduler(): Scheduler {
+    return this.#scheduler;
+  }
+
+  /** Tokens of a chat. Throws `bad_request` when the model's template refuses the messages. */
+  chatPrompt(messages: readonly TemplateMessage[], options: RenderOptions): Prompt {
+    const rendered = this.#template.render(messages, options);
+    return { tokens: rendered.tokens, prefixTokens: rendered.systemTokens };
+  }
+
+  /**
+   * Tokens of a raw text. `special` lets the writer use control tokens and begins with the model's first token, as a
+   * completion does; without, it is plain text, as a message's content is.
+   */
+  textPrompt(text: string, special: boolean): Prompt {
+    const tokens = this.#model.tokenize(text, special);
+    const { bosToken } = this.#model;
+    if (special && bosToken !== null && tokens[0] !== bosToken) tokens.unshift(bosToken);
+    return { tokens, prefixTokens: 0 };
+  }
+
+  /** Throws `bad_request` when the schema says what a grammar cannot. */
+  grammar(schema: ResponseSchema): Promise<Grammar> {
+    return schema === null ? this.#model.anyJsonGrammar() : this.#model.jsonGrammar(schema);
+  }
+
+  /**
+   * Generates one line and hands its text to `onText` piece by piece: whole characters, never a part of a stop string.
+   * Throws `context_length_exceeded` naming both numbers, `overloaded`, `engine_error`; aborting frees the sequence.
+   */
+  async generate(
+    options: GenerateOptions,
+    onText: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<GenerateResult> {
+    const { tokens, prefixTokens } = options.prompt;
+    if (tokens.length === 0)
+      throw new ServiceError('bad_request', 'the prompt is empty; send at least one token');
+    const room = this.contextTokens - tokens.length;
+    if (room < 1) throw this.#tooLong(tokens.length);
+    const text = new TokenText((part) => this.#model.detokenize(part), tokens);
+    const stops = new StopStrings(options.stop, { includeInOutput: options.includeStop });
+    const show = (piece: string) => {
+      if (piece !== '') onText(piece);
+    };
+    const tokenBias = new Map(options.sampling.tokenBias);
+    if (options.ignoresEnd) for (const token of this.#model.endTokens) tokenBias.set(token, -Infinity);
+    const result = await this.#scheduler.generate(
+      {
+        prompt: tokens,
+        prefixTokens,
+        maxTokens: Math.min(options.maxTokens ?? room, room),
+        sampling: { ...options.sampling, tokenBias },
+        grammar: options.grammar,
+        priority: options.priority,
+        isEnd: (token) => !options.ignoresEnd && this.#model.isEnd(token),
+        onToken: (token) => {
+          const piece = text.push(token);
+          if (piece !== '') show(stops.push(piece));
+          return stops.matched === null;
+        },
+      },
+      signal,
+    );
+    if (stops.matched === null) {
+      show(stops.push(text.flush()));
+      show(stops.flush());
+    }
+    return { ...result, finish: stops.matched === null ? result.finish : 'stop', stopString: stops.matched };
+  }
+
+  /** Vector of a text, of length 1. The first call makes a context of its own for it. */
+  async embed(tokens: readonly number[], signal: AbortSignal): Promise<readonly number[]> {
+    if (tokens.length === 0) throw new ServiceError('bad_request', 'input: the text is empty');
+    if (tokens.length >= this.contextTokens) throw this.#tooLong(tokens.length);
+    return this.#scheduler.exclusive(async () => {
+      this.#embedder ??= this.#model.createEmbedder({
+        contextTokens: this.contextTokens,
+        threads: this.#options.threads,
+      });
+      const vector = await (await this.#embedder).embed(tokens);
+      const norm = Math.hypot(...vector);
+      return norm === 0 ? vector : vector.map((value) => value / norm);
+    }, signal);
+  }
+
+  #tooLong(promptTokens: number): ServiceError {
+    return new ServiceError(
+      'context_length_exceeded',
+      `This model's maximum context length is ${this.contextTokens} tokens. However, your prompt has ${promptTokens} tokens. Please reduce the length of the prompt.`,
+      { details: { contextTokens: this.contextTokens, promptTokens } },
+    );
+  }
+
+  /** Ends what runs with `draining`, then frees the context and the model. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#scheduler[Symbol.asyncDispose]();
+    if (this.#embedder !== null) await (await this.#embedder)[Symbol.asyncDispose]();
+    await this.#context[Symbol.asyncDispose]();
+    await this.#model[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,86 @@
+/** Options of the embedded engine: one schema for the configuration file, the command line and the child process. */
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+
+/** More context than this costs memory on every sequence and no NPC prompt needs it (design §5 token budgets). */
+export const DEFAULT_CONTEXT_TOKENS_MAX = 2_048;
+
+export const embeddedOptionsSchema = z.strictObject({
+  modelPath: z.string().min(1).describe('Path of the GGUF file.'),
+  modelName: z
+    .string()
+    .min(1)
+    .max(200)
+    .default('smollm2-135m-instruct')
+    .describe('Name under which clients ask for the model.'),
+  threads: z
+    .int()
+    .min(1)
+    .max(512)
+    .default(() => availableParallelism())
+    .describe(
+      'CPU threads that decode; default is every core. Leave one free where the game runs beside it.',
+    ),
+  sequences: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(8)
+    .describe('Lines generated at once. Each costs the memory of contextTokens; more wait in the queue.'),
+  prefixSequences: z
+    .int()
+    .min(0)
+    .max(32)
+    .default(4)
+    .describe(
+      'Persona prefixes kept besides what the running lines hold. Each costs the memory of contextTokens.',
+    ),
+  contextTokens: z
+    .int()
+    .min(64)
+    .max(131_072)
+    .nullable()
+    .default(null)
+    .describe(
+      `Longest prompt plus answer, in tokens; null is the model's train context, at most ${DEFAULT_CONTEXT_TOKENS_MAX}.`,
+    ),
+  prefillTokensPerStep: z
+    .int()
+    .min(16)
+    .max(4_096)
+    .default(256)
+    .describe('Most prompt tokens evaluated in one step. Lower keeps running lines smoother.'),
+  stepTargetMs: z
+    .number()
+    .min(5)
+    .max(5_000)
+    .default(60)
+    .describe(
+      'Prefill of a step is cut so that the step takes about this long (ms): bounds both the gap between tokens of running lines and the time until a hang-up frees the CPU.',
+    ),
+  queueMax: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(64)
+    .describe('Requests that may wait for a sequence; one more is answered 503.'),
+  bodyBytesMax: z
+    .int()
+    .min(1_024)
+    .max(100_000_000)
+    .default(2_000_000)
+    .describe('Largest request body in bytes; larger is answered 413.'),
+  connectionsMax: z
+    .int()
+    .min(1)
+    .max(65_536)
+    .default(1_024)
+    .describe('Most open connections; further ones are closed at once.'),
+  gpu: z
+    .union([z.literal(false), z.enum(['auto', 'cuda', 'vulkan', 'metal'])])
+    .default(false)
+    .describe('GPU backend; needs its binary installed (see the guide). false stays on the CPU.'),
+});
+
+export type EmbeddedOptions = z.output<typeof embeddedOptionsSchema>;
+export type EmbeddedOptionsInput = z.input<typeof embeddedOptionsSchema>;

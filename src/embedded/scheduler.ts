@@ -1,0 +1,415 @@
+/**
+ * Lock-step continuous batching. One loop owns the context: each step evaluates, in one pass, the next token of every
+ * running line and a bounded slice of the oldest prompts, samples, hands tokens out, lets ended lines go and admits
+ * new ones. No other code touches the context, so nothing here needs a lock.
+ *
+ *   line:  waiting ──take──▶ prefill ──last prompt token──▶ decode ──end──▶ ended
+ *             └──────────────────── abort, in any state ────────────────────▶ ended
+ */
+import { ServiceError } from '../core/errors.ts';
+import type { Clock } from '../core/runtime.ts';
+import type { BatchItem, DecodeContext, Grammar, Sampler, SamplingSettings } from './llama.ts';
+import type { SequenceState } from './sequence-table.ts';
+import { SequenceTable, sharedLength } from './sequence-table.ts';
+import { WaitingQueue } from './waiting-queue.ts';
+
+export interface LineRequest {
+  readonly prompt: readonly number[];
+  /** Tokens at the beginning that other requests are likely to begin with too; 0 for none. */
+  readonly prefixTokens: number;
+  /** At least 1; prompt and answer must fit the context. */
+  readonly maxTokens: number;
+  readonly sampling: SamplingSettings;
+  readonly grammar: Grammar | null;
+  /** Lower goes earlier. */
+  readonly priority: number;
+  /** Called once per token that is no end token, in the loop: must be quick. False ends the line. */
+  onToken(token: number): boolean;
+  isEnd(token: number): boolean;
+}
+
+export interface LineResult {
+  /** `stop`: an end token, or `onToken` said so. */
+  readonly finish: 'stop' | 'length';
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  readonly queueMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+/** What happens, for the metrics. All calls are synchronous and cheap. */
+export interface SchedulerObserver {
+  admitted(event: { queueMs: number; promptTokens: number }): void;
+  reused(event: { promptTokens: number; cachedTokens: number }): void;
+  firstToken(event: { sinceArrivalMs: number; prefillMs: number }): void;
+  nextToken(event: { gapMs: number }): void;
+  stepped(event: { tokens: number; durationMs: number }): void;
+}
+
+export interface SchedulerOptions {
+  readonly sequences: number;
+  readonly prefixSequences: number;
+  readonly queueMax: number;
+  readonly prefillTokensPerStep: number;
+  readonly stepTargetMs: number;
+}
+
+/** A copy takes about as long as evaluating this many tokens (see COPY_GAIN_MIN in the bench's notes). */
+const COPY_GAIN_MIN = 16;
+const OVERTAKES_MAX = 8;
+/** A prompt waits for an older one that is about to hold this many more tokens of it. */
+const WAIT_GAIN_MIN = 32;
+const PREFILL_TOKENS_MIN = 16;
+
+interface Line {
+  readonly request: LineRequest;
+  readonly signal: AbortSignal;
+  readonly resolve: (result: LineResult) => void;
+  readonly reject: (error: unknown) => void;
+  readonly onAbort: () => void;
+  readonly arrivedMs: number;
+  admittedMs: number;
+  firstTokenMs: number;
+  lastTokenMs: number;
+  sequence: SequenceState | null;
+  sampler: Sampler | null;
+  isResolved: boolean;
+  cachedTokens: number;
+  produced: number;
+  /** The token to evaluate next; null while in prefill. */
+  next: number | null;
+  hasEnded: boolean;
+}
+
+interface Task {
+  readonly run: () => Promise<void>;
+}
+
+export class Scheduler implements AsyncDisposable {
+  readonly #context: DecodeContext;
+  readonly #options: SchedulerOptions;
+  readonly #clock: Clock;
+  readonly #observer: SchedulerObserver;
+  readonly #table: SequenceTable;
+  readonly #waiting: WaitingQueue<Line>;
+  readonly #tasks: Task[] = [];
+  /** Oldest first. */
+  readonly #running: Line[] = [];
+  #prefillTokensPerMs = 0.5;
+  #wake: (() => void) | null = null;
+  #isClosing = false;
+  readonly #loop: Promise<void>;
+
+  constructor(context: DecodeContext, options: SchedulerOptions, clock: Clock, observer: SchedulerObserver) {
+    this.#context = context;
+    this.#options = options;
+    this.#clock = clock;
+    this.#observer = observer;
+    this.#table = new SequenceTable({
+      lines: options.sequences,
+      kept: options.prefixSequences,
+      copyGainMin: COPY_GAIN_MIN,
+    });
+    this.#waiting = new WaitingQueue({
+      limit: options.sequences + options.queueMax,
+      overtakesMax: OVERTAKES_MAX,
+    });
+    this.#loop = this.#run();
+  }
+
+  get runningCount(): number {
+    return this.#running.reduce((count, line) => count + (line.hasEnded ? 0 : 1), 0);
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
+  /** Share of the cache that holds tokens, 0..1. */
+  get cacheUse(): number {
+    const sequences = this.#options.sequences + this.#options.prefixSequences;
+    return this.#table.heldTokens / (sequences * this.#context.contextTokens);
+  }
+
+  /**
+   * Generates one line. Rejects with `overloaded` at once when the queue is full, and with `signal.reason` as soon as
+   * it aborts: from then on the line is neither waiting nor running, and its sequence is free after the step in flight.
+   */
+  generate(request: LineRequest, signal: AbortSignal): Promise<LineResult> {
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
+    if (this.#isClosing) return Promise.reject(new ServiceError('draining', 'the engine is shutting down'));
+    const { promise, resolve, reject } = Promise.withResolvers<LineResult>();
+    const line: Line = {
+      request,
+      signal,
+      resolve,
+      reject,
+      onAbort: () => this.#abandon(line, signal.reason),
+      arrivedMs: this.#clock.monotonicMs(),
+      admittedMs: 0,
+      firstTokenMs: 0,
+      lastTokenMs: 0,
+      sequence: null,
+      sampler: null,
+      isResolved: false,
+      cachedTokens: 0,
+      produced: 0,
+      next: null,
+      hasEnded: false,
+    };
+    const inFlight = this.runningCount + this.#waiting.size;
+    const inFlightMax = this.#options.sequences + this.#options.queueMax;
+    if (inFlight >= inFlightMax || !this.#waiting.push(line, request.priority)) {
+      return Promise.reject(
+        new ServiceError(
+          'overloaded',
+          `${inFlight} requests are running or waiting and the engine takes ${inFlightMax} (sequences + queueMax)`,
+          { details: { inFlight, inFlightMax } },
+        ),
+      );
+    }
+    signal.addEventListener('abort', line.onAbort, { once: true });
+    this.#wake?.();
+    return promise;
+  }
+
+  /** Runs `work` between two steps, while nothing else uses the processor. Bounded like the queue. */
+  async exclusive<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    if (this.#isClosing) throw new ServiceError('draining', 'the engine is shutting down');
+    if (this.#tasks.length > this.#options.queueMax)
+      throw new ServiceError('overloaded', `${this.#tasks.length} tasks are waiting for the engine`);
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.#tasks.push({
+      run: async () => {
+        if (signal.aborted) return reject(signal.reason);
+        await work().then(resolve, reject);
+      },
+    });
+    this.#wake?.();
+    return promise;
+  }
+
+  /** Lets nothing new in, ends what waits and runs with `draining`, and resolves when the loop has stopped. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosing = true;
+    const reason = new ServiceError('draining', 'the engine is shutting down');
+    for (const line of [...this.#waiting.drain(), ...this.#running]) this.#abandon(line, reason);
+    this.#wake?.();
+    await this.#loop;
+  }
+
+  /** Ends a line from outside; the loop gives its sequence back. */
+  #abandon(line: Line, reason: unknown): void {
+    if (line.hasEnded) return;
+    line.hasEnded = true;
+    this.#waiting.remove(line);
+    line.signal.removeEventListener('abort', line.onAbort);
+    line.reject(reason);
+    this.#wake?.();
+  }
+
+  #finish(line: Line, finish: 'stop' | 'length'): void {
+    if (line.hasEnded) return;
+    line.hasEnded = true;
+    line.signal.removeEventListener('abort', line.onAbort);
+    line.resolve({
+      finish,
+      promptTokens: line.request.prompt.length,
+      cachedTokens: line.cachedTokens,
+      completionTokens: line.produced,
+      queueMs: line.admittedMs - line.arrivedMs,
+      prefillMs: line.firstTokenMs - line.admittedMs,
+      decodeMs: line.lastTokenMs - line.firstTokenMs,
+    });
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      this.#reap();
+      for (const task of this.#tasks.splice(0)) await task.run();
+      this.#admit();
+      if (this.#running.length === 0) {
+        if (this.#isClosing && this.#tasks.length === 0) return;
+        if (this.#tasks.length > 0) continue;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        this.#wake = null;
+        continue;
+      }
+      try {
+        await this.#step();
+      } catch (error) {
+        // One pass serves all lines, so its failure is theirs; what the cache holds is unknown and dropped.
+        const failure = new ServiceError('engine_error', `the pass failed: ${String(error)}`, {
+          cause: error,
+        });
+        for (const line of this.#running) {
+          if (line.sequence !== null) this.#forget(line.sequence);
+          this.#abandon(line, failure);
+        }
+      }
+    }
+  }
+
+  /** Takes ended lines out and frees their sequences; what these hold stays for the next that begins alike. */
+  #reap(): void {
+    for (let index = this.#running.length - 1; index >= 0; index--) {
+      const line = this.#running[index];
+      if (line === undefined || !line.hasEnded) continue;
+      this.#running.splice(index, 1);
+      line.sampler?.[Symbol.dispose]();
+      if (line.sequence !== null) this.#table.release(line.sequence);
+    }
+  }
+
+  #admit(): void {
+    while (this.#table.hasFree) {
+      const line = this.#waiting.take();
+      if (line === undefined) return;
+      const { request } = line;
+      try {
+        line.sampler = this.#context.createSampler(request.sampling, request.prompt, request.grammar);
+      } catch (error) {
+        this.#abandon(line, ServiceError.from(error));
+        continue;
+      }
+      line.sequence = this.#table.take(request.prompt);
+      line.admittedMs = this.#clock.monotonicMs();
+      this.#running.push(line);
+      this.#observer.admitted({
+        queueMs: line.admittedMs - line.arrivedMs,
+        promptTokens: request.prompt.length,
+      });
+    }
+  }
+
+  async #step(): Promise<void> {
+    const prefill = new Map<Line, readonly number[]>();
+    const decoding = this.#running.filter((line) => line.next !== null);
+    let budget = this.#prefillBudget(decoding.length);
+    for (const line of this.#running) {
+      if (line.next !== null || line.sequence === null || budget <= 0) continue;
+      if (!line.isResolved) {
+        if (this.#waitsForOlder(line)) continue;
+        await this.#resolvePrefix(line, line.sequence);
+      }
+      const from = line.sequence.held.length;
+      const slice = line.request.prompt.slice(from, from + budget);
+      budget -= slice.length;
+      prefill.set(line, slice);
+    }
+    const batch = this.#running
+      .filter((line) => !line.hasEnded && (line.next !== null || prefill.has(line)))
+      .sort((a, b) => (a.sequence?.index ?? 0) - (b.sequence?.index ?? 0));
+    if (batch.length === 0) return;
+    const items = batch.map((line): BatchItem => {
+      const held = line.sequence?.held ?? [];
+      const tokens = line.next === null ? (prefill.get(line) ?? []) : [line.next];
+      return {
+        sequence: line.sequence?.index ?? 0,
+        position: held.length,
+        tokens,
+        wantsLogits: line.next !== null || held.length + tokens.length === line.request.prompt.length,
+      };
+    });
+    const startedMs = this.#clock.monotonicMs();
+    const logits = await this.#context.decode(items);
+    const durationMs = this.#clock.monotonicMs() - startedMs;
+    this.#learn(items, durationMs);
+    for (const [index, item] of items.entries()) {
+      const held = batch[index]?.sequence?.held;
+      for (const token of item.tokens) held?.push(token);
+    }
+    await Promise.all(batch.map((line, index) => this.#sample(line, logits[index] ?? -1)));
+    for (const line of batch) if (line.produced === 1) await this.#keepPrefix(line);
+  }
+
+  /** Prompt tokens for this step: as many as the step's time allows at the measured speed, within the bound. */
+  #prefillBudget(decoding: number): number {
+    const byTime = Math.floor(this.#prefillTokensPerMs * this.#options.stepTargetMs) - decoding;
+    return Math.min(this.#options.prefillTokensPerStep, Math.max(PREFILL_TOKENS_MIN, byTime));
+  }
+
+  #learn(items: readonly BatchItem[], durationMs: number): void {
+    const tokens = items.reduce((sum, item) => sum + item.tokens.length, 0);
+    this.#observer.stepped({ tokens, durationMs });
+    if (tokens < PREFILL_TOKENS_MIN || durationMs <= 0) return;
+    this.#prefillTokensPerMs += 0.3 * (tokens / durationMs - this.#prefillTokensPerMs);
+  }
+
+  /** Whether an older prompt in prefill is about to hold much of this one: evaluating it twice would be waste. */
+  #waitsForOlder(line: Line): boolean {
+    const { prompt } = line.request;
+    const now = line.sequence === null ? 0 : this.#table.reuse(line.sequence, prompt).tokens;
+    for (const older of this.#running) {
+      if (older === line) return false;
+      if (older.next !== null || older.hasEnded) continue;
+      const shared = Math.min(sharedLength(older.request.prompt, prompt), prompt.length - 1);
+      if (shared - now >= WAIT_GAIN_MIN) return true;
+    }
+    return false;
+  }
+
+  /** Gives the line's sequence the longest beginning of its prompt that is in the cache anywhere. */
+  async #resolvePrefix(line: Line, sequence: SequenceState): Promise<void> {
+    const { prompt } = line.request;
+    const reuse = this.#table.reuse(sequence, prompt);
+    if (reuse.source === null) this.#truncate(sequence, reuse.tokens);
+    else if (await this.#context.copyPrefix(reuse.source, sequence.index, reuse.tokens))
+      sequence.held = prompt.slice(0, reuse.tokens);
+    else sequence.held = [];
+    line.cachedTokens = sequence.held.length;
+    line.isResolved = true;
+    this.#observer.reused({ promptTokens: prompt.length, cachedTokens: line.cachedTokens });
+  }
+
+  #truncate(sequence: SequenceState, length: number): void {
+    if (sequence.held.length === length) return;
+    const kept = this.#context.truncate(sequence.index, length);
+    sequence.held = kept ? sequence.held.slice(0, length) : [];
+  }
+
+  #forget(sequence: SequenceState): void {
+    this.#context.truncate(sequence.index, 0);
+    sequence.held = [];
+  }
+
+  /** Keeps the beginning that other requests share in a sequence of its own, once the line has its first token. */
+  async #keepPrefix(line: Line): Promise<void> {
+    const { sequence, request } = line;
+    if (sequence === null || request.prefixTokens === 0) return;
+    const prefix = request.prompt.slice(0, request.prefixTokens);
+    const place = this.#table.placeFor(prefix);
+    if (place === null) return;
+    const isKept = await this.#context.copyPrefix(sequence.index, place.index, prefix.length);
+    place.held = isKept ? prefix : [];
+  }
+
+  async #sample(line: Line, logitIndex: number): Promise<void> {
+    if (logitIndex < 0 || line.hasEnded || line.sampler === null) return;
+    let token: number;
+    try {
+      token = await this.#context.sample(logitIndex, line.sampler);
+    } catch (error) {
+      this.#abandon(line, ServiceError.from(error));
+      return;
+    }
+    if (line.hasEnded) return;
+    const nowMs = this.#clock.monotonicMs();
+    line.produced += 1;
+    if (line.produced === 1) {
+      line.firstTokenMs = nowMs;
+      this.#observer.firstToken({
+        sinceArrivalMs: nowMs - line.arrivedMs,
+        prefillMs: nowMs - line.admittedMs,
+      });
+    } else this.#observer.nextToken({ gapMs: nowMs - line.lastTokenMs });
+    line.lastTokenMs = nowMs;
+    line.next = token;
+    if (line.request.isEnd(token) || !line.request.onToken(token)) this.#finish(line, 'stop');
+    else if (line.produced >= line.request.maxTokens) this.#finish(line, 'length');
+  }
+}

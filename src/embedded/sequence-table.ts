@@ -1,0 +1,128 @@
+/**
+ * What each sequence of the context holds, and which one a new line should take. Pure: it decides, the scheduler acts.
+ * Sequences 0..lines-1 generate; the rest keep persona prefixes. A line that ended leaves its tokens for the next that
+ * begins alike. Invariant: `held` is exactly what the native cache of that sequence holds.
+ */
+
+export interface SequenceState {
+  readonly index: number;
+  /** Tokens whose keys and values are in the cache, in order. */
+  held: number[];
+  isBusy: boolean;
+  /** Counts up; the lowest was used longest ago. */
+  usedAt: number;
+}
+
+/** Where a prompt's beginning can be had. `source` null: nowhere, or not worth it. */
+export interface Reuse {
+  readonly source: number | null;
+  readonly tokens: number;
+}
+
+export class SequenceTable {
+  readonly #lines: SequenceState[];
+  readonly #kept: SequenceState[];
+  readonly #copyGainMin: number;
+  #uses = 0;
+
+  /** `copyGainMin`: tokens that a copy must save to be cheaper than evaluating them. */
+  constructor(options: { lines: number; kept: number; copyGainMin: number }) {
+    const make = (index: number): SequenceState => ({ index, held: [], isBusy: false, usedAt: 0 });
+    this.#lines = Array.from({ length: options.lines }, (_none, index) => make(index));
+    this.#kept = Array.from({ length: options.kept }, (_none, index) => make(options.lines + index));
+    this.#copyGainMin = options.copyGainMin;
+  }
+
+  get hasFree(): boolean {
+    return this.#lines.some((line) => !line.isBusy);
+  }
+
+  /** Tokens in the cache over all sequences. */
+  get heldTokens(): number {
+    return [...this.#lines, ...this.#kept].reduce((sum, sequence) => sum + sequence.held.length, 0);
+  }
+
+  /**
+   * Takes a free sequence for a line. llama.cpp merges only a contiguous range of ids into one pass, so a hole in the
+   * range of busy ones is filled first, then its neighbours; among those allowed the one that holds most of the prompt
+   * wins, then the one used longest ago.
+   */
+  take(prompt: readonly number[]): SequenceState | null {
+    const busy = this.#lines.filter((line) => line.isBusy).map((line) => line.index);
+    const low = Math.min(...busy);
+    const high = Math.max(...busy);
+    const free = this.#lines.filter((line) => !line.isBusy);
+    const holes = free.filter((line) => line.index > low && line.index < high);
+    const beside = free.filter((line) => line.index === low - 1 || line.index === high + 1);
+    const allowed = busy.length === 0 ? free : holes.length > 0 ? holes : beside;
+    let best: SequenceState | null = null;
+    let bestShared = -1;
+    for (const line of allowed) {
+      const shared = sharedLength(line.held, prompt);
+      if (shared > bestShared || (shared === bestShared && best !== null && line.usedAt < best.usedAt)) {
+        best = line;
+        bestShared = shared;
+      }
+    }
+    if (best !== null) {
+      best.isBusy = true;
+      this.touch(best);
+    }
+    return best;
+  }
+
+  release(sequence: SequenceState): void {
+    sequence.isBusy = false;
+    this.touch(sequence);
+  }
+
+  touch(sequence: SequenceState): void {
+    this.#uses += 1;
+    sequence.usedAt = this.#uses;
+  }
+
+  /** The best beginning for `prompt` in `target`: its own, or a copy of another's. Leaves one token to evaluate. */
+  reuse(target: SequenceState, prompt: readonly number[]): Reuse {
+    const limit = prompt.length - 1;
+    const own = Math.min(sharedLength(target.held, prompt), limit);
+    let source: SequenceState | null = null;
+    let shared = 0;
+    for (const sequence of [...this.#kept, ...this.#lines]) {
+      if (sequence === target) continue;
+      const length = Math.min(sharedLength(sequence.held, prompt), limit);
+      if (length > shared) {
+        source = sequence;
+        shared = length;
+      }
+    }
+    if (source === null || shared < own + this.#copyGainMin) return { source: null, tokens: own };
+    this.touch(source);
+    return { source: source.index, tokens: shared };
+  }
+
+  /**
+   * The sequence that should keep `prefix`, or null when it is kept already (as good as: a kept prefix that shares
+   * four fifths serves, so a system message with a changing end does not push the others out).
+   */
+  placeFor(prefix: readonly number[]): SequenceState | null {
+    if (prefix.length < this.#copyGainMin) return null;
+    let oldest: SequenceState | null = null;
+    for (const sequence of this.#kept) {
+      if (sharedLength(sequence.held, prefix) >= prefix.length * 0.8) {
+        this.touch(sequence);
+        return null;
+      }
+      if (oldest === null || sequence.usedAt < oldest.usedAt) oldest = sequence;
+    }
+    if (oldest !== null) this.touch(oldest);
+    return oldest;
+  }
+}
+
+/** How many tokens two lists have in common from the start. */
+export function sharedLength(a: readonly number[], b: readonly number[]): number {
+  const limit = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < limit && a[length] === b[length]) length += 1;
+  return length;
+}
