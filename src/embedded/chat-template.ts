@@ -90,9 +90,6 @@ export class ChatTemplate {
         add_generation_prompt: options.addGenerationPrompt,
         bos_token: this.#vocabulary.bosText,
         eos_token: this.#vocabulary.eosText,
-        raise_exception: (message: unknown) => {
-          throw new Error(String(message));
-        },
       });
     } catch (error) {
       throw new ServiceError(
