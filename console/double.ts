@@ -27,14 +27,14 @@ export interface DoubleState {
   /** Milliseconds between sentences. */
   paceMs: number;
   /** How dialogues go. `held` sends one sentence and then nothing until the client hangs up. */
-  mode: 'speak' | 'held' | 'cut' | 'written' | 'error';
+  mode: 'speak' | 'held' | 'written' | 'error';
   sentences: readonly string[];
   filler: string | null;
   npcs: readonly { npc_id: string; name: string; kind: string; tier: number; summary: string }[];
   /** Dialogue bodies as they came. */
   asked: Record<string, unknown>[];
-  /** Dialogues whose client hung up. */
-  hangUps: number;
+  /** Called when a client hangs up on a dialogue. */
+  onHangUp: () => void;
 }
 
 export function doubleState(): DoubleState {
@@ -51,7 +51,7 @@ export function doubleState(): DoubleState {
     filler: null,
     npcs: CAST,
     asked: [],
-    hangUps: 0,
+    onHangUp: () => undefined,
   };
 }
 
@@ -202,8 +202,8 @@ async function speak(state: DoubleState, request: IncomingMessage, response: Ser
   const gone = new AbortController();
   response.on('close', () => {
     if (response.writableFinished) return;
-    state.hangUps += 1;
     gone.abort();
+    state.onHangUp();
   });
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
   const send = (event: string, data: unknown): void => {
@@ -230,10 +230,6 @@ async function speak(state: DoubleState, request: IncomingMessage, response: Ser
     if (gone.signal.aborted) return;
     send('sentence', { index, text, est_ms: 380 * text.split(' ').length + 150, source });
     if (state.mode === 'held') return;
-    if (state.mode === 'cut') {
-      response.socket?.end();
-      return;
-    }
   }
   send('done', {
     id,
@@ -344,11 +340,11 @@ async function answer(state: DoubleState, request: IncomingMessage, response: Se
   return file(path, response);
 }
 
-/** Starts the double on 127.0.0.1. `close` ends open streams too. */
+/** Starts the double on 127.0.0.1. `drop` breaks every connection; `close` does too, and takes no new ones. */
 export async function startDouble(
   state: DoubleState,
   port = 0,
-): Promise<{ readonly url: string; readonly port: number; close(): Promise<void> }> {
+): Promise<{ readonly url: string; readonly port: number; drop(): void; close(): Promise<void> }> {
   const server: Server = createServer((request, response) => {
     answer(state, request, response).catch(() => response.destroy());
   });
@@ -361,6 +357,7 @@ export async function startDouble(
   return {
     url: `http://127.0.0.1:${bound}`,
     port: bound,
+    drop: () => server.closeAllConnections(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

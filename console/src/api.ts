@@ -98,7 +98,9 @@ export async function* dialogue(body: DialogueBody, signal: AbortSignal): AsyncG
     signal,
   });
   if (!response.ok || response.body === null) throw await troubleOf(response, key);
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  // Read from the source itself: a transform in between would drop what it holds when the connection breaks.
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
   const parser = new EventStreamParser();
   try {
     for (;;) {
@@ -106,7 +108,7 @@ export async function* dialogue(body: DialogueBody, signal: AbortSignal): AsyncG
         throw signal.aborted ? error : new Trouble('stream_cut', 'The connection broke in mid-line.');
       });
       if (done) throw new Trouble('stream_cut', 'The stream ended before the line did.');
-      for (const { event, data } of parser.push(value)) {
+      for (const { event, data } of parser.push(decoder.decode(value, { stream: true }))) {
         if (!KNOWN.has(event)) continue;
         yield { type: event, data: JSON.parse(data) as unknown } as DialogueEvent;
         if (event === 'done' || event === 'error') return;

@@ -53,6 +53,11 @@ export function Composer({ npcName, isSpeaking, isReady, onSay, onTrigger, onInt
     event.preventDefault();
     say();
   };
+  const interrupt = (): void => {
+    // The button leaves with the line it cut; the focus must not be lost with it.
+    box.current?.focus({ preventScroll: true });
+    onInterrupt();
+  };
   return (
     <div className="composer">
       {!isReady && (
@@ -72,11 +77,13 @@ export function Composer({ npcName, isSpeaking, isReady, onSay, onTrigger, onInt
           onKeyDown={onKeyDown}
           enterKeyHint="send"
         />
-        <button type="submit" className="primary" disabled={prompt.trim() === ''}>
-          Say it
-        </button>
+        {(!isSpeaking || prompt.trim() !== '') && (
+          <button type="submit" className="primary" disabled={prompt.trim() === ''}>
+            Say it
+          </button>
+        )}
         {isSpeaking && (
-          <button type="button" className="interrupt" onClick={onInterrupt}>
+          <button type="button" className="interrupt" onClick={interrupt}>
             Interrupt <kbd>Esc</kbd>
           </button>
         )}

@@ -1,6 +1,8 @@
 /** One exchange of the script: the player's line (or the event), the reply sentence by sentence, its margin note. */
-import { type Exchange, isLive } from '../conversation.ts';
+import { Fragment } from 'react';
+import { type Exchange, isLive, type Reply } from '../conversation.ts';
 import { words } from '../format.ts';
+import type { Sentence } from '../wire.ts';
 import { Notice } from './notice.tsx';
 import { Provenance } from './provenance.tsx';
 
@@ -26,17 +28,15 @@ export function ExchangeView({ exchange, npcName }: { exchange: Exchange; npcNam
           )}
           {reply.sentences.length > 0 && (
             <p>
-              {reply.sentences.map((sentence) => (
-                <span
-                  key={sentence.index}
-                  className="sentence"
-                  data-source={sentence.source}
-                  title={sentence.line_id}
-                >
-                  {sentence.text}{' '}
-                </span>
+              {reply.sentences.map((sentence, place) => (
+                <Fragment key={sentence.index}>
+                  {place > 0 && ' '}
+                  <span className="sentence" data-mended={isMended(reply, sentence)} title={sentence.line_id}>
+                    {sentence.text}
+                  </span>
+                </Fragment>
               ))}
-              {reply.state === 'cut' && <span className="cut-dash">—</span>}
+              {reply.state === 'cut' && <span className="cut-dash"> —</span>}
             </p>
           )}
           {isLive(reply) && (
@@ -67,6 +67,11 @@ export function ExchangeView({ exchange, npcName }: { exchange: Exchange; npcNam
       {!isLive(reply) && <Provenance reply={reply} />}
     </article>
   );
+}
+
+/** A written line amid generated ones: the guard replaced that sentence, or the engine died there. */
+function isMended(reply: Reply, sentence: Sentence): boolean {
+  return sentence.source === 'written' && reply.sentences.some((other) => other.source !== 'written');
 }
 
 function argumentsText(params: Readonly<Record<string, unknown>> | undefined): string {

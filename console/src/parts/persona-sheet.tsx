@@ -60,6 +60,7 @@ export function PersonaSheet({ persona }: { persona: Persona }) {
         <Bullets title="Knows" items={knowledge?.knows} />
         <Bullets title="Does not know" items={knowledge?.unknown} />
         <Bullets title="Deflects with" items={knowledge?.deflections} isSpoken />
+        {persona.relationships && persona.relationships.length > 0 && <h3>Towards others</h3>}
         {persona.relationships && persona.relationships.length > 0 && (
           <Facts
             rows={persona.relationships.map((one) => [
@@ -74,9 +75,9 @@ export function PersonaSheet({ persona }: { persona: Persona }) {
         <Bullets items={persona.refusals} isSpoken />
         <Facts
           rows={[
-            ['Forbidden topics', forbidden?.topics],
-            ['Forbidden phrases', forbidden?.phrases],
-            ['Forbidden behaviour', forbidden?.behaviours],
+            ['Off limits', forbidden?.topics],
+            ['Never says', forbidden?.phrases],
+            ['Never does', forbidden?.behaviours],
           ]}
         />
       </Part>

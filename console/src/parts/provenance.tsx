@@ -17,7 +17,7 @@ export function Provenance({ reply }: { reply: Reply }) {
   if (reply.seenTtfsMs === null) return null;
   return (
     <aside className="margin" aria-label="Where this reply came from">
-      <p className="margin-kind">Figures come with the end of a line; this one had none.</p>
+      <p className="margin-absent">It ended before its figures came.</p>
       <dl>
         <Figure name="TTFS here" title="Time to first sentence, seen by this page">
           {milliseconds(reply.seenTtfsMs)}

@@ -12,13 +12,13 @@ export function ServicePanel({ live }: { live: Live }) {
   const { readiness, status, statusTrouble } = live;
   return (
     <aside className="service" aria-label="Service">
-      <details open={isWide || readiness?.ready === false}>
+      {readiness && !readiness.ready && <Stages readiness={readiness} />}
+      <details open={isWide}>
         <summary>
           <h2>Service</h2>
         </summary>
         {live.connection === 'unknown' && <p className="empty">Asking the gateway…</p>}
         {live.connection === 'lost' && <p className="empty">No answer. Trying again.</p>}
-        {readiness && !readiness.ready && <Stages readiness={readiness} />}
         {status?.engines?.map((engine) => (
           <Engine key={engine.name} engine={engine} />
         ))}
