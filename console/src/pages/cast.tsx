@@ -39,6 +39,7 @@ export function CastPage({ npc, sheet, stamp }: CastPageProps) {
       <nav className="sheets" aria-label="Sheets">
         {SHEETS.map((name) => (
           <a
+            className="view-link"
             key={name}
             href={routeHash('cast', npc.npc_id, name)}
             aria-current={name === sheet ? 'page' : undefined}

@@ -29,10 +29,18 @@ export function Header({ view, npcId, live, hasKey }: HeaderProps) {
         Greenroom
       </a>
       <nav aria-label="Views">
-        <a href={routeHash('talk', npcId)} aria-current={view === 'talk' ? 'page' : undefined}>
+        <a
+          className="view-link"
+          href={routeHash('talk', npcId)}
+          aria-current={view === 'talk' ? 'page' : undefined}
+        >
           Talk
         </a>
-        <a href={routeHash('cast', npcId)} aria-current={view === 'cast' ? 'page' : undefined}>
+        <a
+          className="view-link"
+          href={routeHash('cast', npcId)}
+          aria-current={view === 'cast' ? 'page' : undefined}
+        >
           Cast
         </a>
       </nav>

@@ -80,6 +80,7 @@ function Stages({ readiness }: { readiness: Readiness }) {
         <ol>
           {STAGES.map((stage, index) => (
             <li
+              className="stage"
               key={stage}
               aria-current={index === at ? 'step' : undefined}
               data-state={index < at ? 'past' : index === at ? 'now' : 'next'}
