@@ -1,0 +1,87 @@
+/** Starts the real engine as the gateway does: a supervised child process on a free port, with the real model. */
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import OpenAI from 'openai';
+import type { EmbeddedOptionsInput } from '../src/embedded/options.ts';
+import { EngineSupervisor } from '../src/embedded/supervisor.ts';
+import { realRuntime } from '../src/runtime.ts';
+import { silentLogger } from '../src/telemetry/log.ts';
+
+export const MODEL_NAME = 'smollm2-135m-instruct';
+
+export const MODEL_PATH = join(
+  process.env['GREENROOM_CACHE'] ?? join(homedir(), '.cache', 'greenroom'),
+  'models',
+  'smollm2-135m-instruct-q4_1.gguf',
+);
+
+/** For `{ skip }` of a suite: false when the model is here, else the sentence that says how to get it. */
+export const modelMissing = existsSync(MODEL_PATH)
+  ? false
+  : `skipped: ${MODEL_PATH} is not there, install with npm run greenroom -- models pull`;
+
+export interface RunningEngine extends AsyncDisposable {
+  readonly supervisor: EngineSupervisor;
+  readonly baseUrl: string;
+  readonly client: OpenAI;
+  /** The value of a metric, summed over its label sets. */
+  metric(name: string): Promise<number>;
+  /** Asks the metric again and again until it has the value; fails when it does not within `withinMs`. */
+  untilMetric(name: string, value: number, withinMs?: number): Promise<void>;
+  post(path: string, body: unknown): Promise<{ status: number; body: unknown; headers: Headers }>;
+}
+
+export async function startEngine(options: Partial<EmbeddedOptionsInput> = {}): Promise<RunningEngine> {
+  const supervisor = new EngineSupervisor(
+    {
+      engine: { modelPath: MODEL_PATH, modelName: MODEL_NAME, threads: 2, sequences: 4, ...options },
+      environment: process.env,
+      backoffMinMs: 50,
+    },
+    { clock: realRuntime.clock, random: realRuntime.random, log: silentLogger },
+  );
+  supervisor.start();
+  const baseUrl = await supervisor.whenReady(AbortSignal.timeout(60_000));
+  const metric = async (name: string): Promise<number> => {
+    const text = await (await fetch(`${baseUrl}/metrics`)).text();
+    const values = text
+      .split('\n')
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+      .map((line) => Number(line.split(' ').at(-1)));
+    return values.reduce((sum, value) => sum + value, 0);
+  };
+  return {
+    supervisor,
+    baseUrl,
+    client: new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: 'none', maxRetries: 0 }),
+    metric,
+    untilMetric: async (name, value, withinMs = 20_000) => {
+      const endMs = performance.now() + withinMs;
+      for (;;) {
+        const current = await metric(name);
+        if (current === value) return;
+        if (performance.now() > endMs) throw new Error(`${name} is ${current}, expected ${value}`);
+      }
+    },
+    post: async (path, body) => {
+      const reply = await fetch(`${baseUrl}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+      });
+      const text = await reply.text();
+      return { status: reply.status, body: text === '' ? null : JSON.parse(text), headers: reply.headers };
+    },
+    [Symbol.asyncDispose]: () => supervisor[Symbol.asyncDispose](),
+  };
+}
+
+const TOWN = `You are Mordane Vesk, an old vampire who keeps the back room of a pawn shop in the harbour quarter. You buy
+secrets, teeth and grave goods, and you sell names. You speak slowly, in short sentences, with dry humour. You never
+say where your coffin lies. You fear only the bell of Saint Corvin, which was stolen last winter, and you would pay
+well to know who has it now. You despise ghouls and owe the werewolves of the north dock a favour you do not like to
+remember. You call every visitor "little candle".`;
+
+/** A persona of realistic length (about 150 tokens). */
+export const PERSONA = TOWN.replaceAll('\n', ' ');
