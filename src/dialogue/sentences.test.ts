@@ -133,7 +133,7 @@ const table: readonly (readonly [why: string, text: string, sentences: readonly 
   [
     'stage direction',
     '*He turns. He looks at you.* You smell of blood. Good.',
-    ['*He turns. He looks at you.* You smell of blood.', 'Good.'],
+    ['*He turns. He looks at you.*', 'You smell of blood.', 'Good.'],
   ],
   [
     'bold is no trap',
