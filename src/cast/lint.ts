@@ -2,11 +2,11 @@
  * What is wrong or thin in a cast, beyond what its files' form already says (npc-domain §9). Errors are things a player
  * would meet as a fault; warnings are things a writer should look at.
  */
-import { CAUSES, TRIGGERS, type Trigger } from '../core/dialogue.ts';
+import { CAUSES, TRIGGERS } from '../core/dialogue.ts';
 import type { CastReading } from './cast.ts';
 import { type Condition, type RequiredComparison, requiredComparisons } from './conditions.ts';
 import { findNearDuplicates, wordsOf } from './near-duplicates.ts';
-import { KINDS, type Persona } from './persona.ts';
+import { COMBAT_TRIGGERS, KINDS, type Persona } from './persona.ts';
 import { COMMON_SPEAKER, type LineTrigger, type WrittenLine } from './written-lines.ts';
 
 export interface LintFinding {
@@ -17,20 +17,6 @@ export interface LintFinding {
   readonly subject: string;
   readonly message: string;
 }
-
-export const COMBAT_TRIGGERS: readonly Trigger[] = [
-  'spot',
-  'lose',
-  'search',
-  'attack',
-  'hit',
-  'hurt',
-  'low_health',
-  'ally_died',
-  'kill',
-  'death',
-  'flee',
-];
 
 /** Pool sizes and word limits of npc-domain §9 and §4. */
 export const LINT_LIMITS = {

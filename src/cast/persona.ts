@@ -4,13 +4,28 @@
  * Invariant: a parsed persona is complete (defaults filled in) and every condition in it can be evaluated.
  */
 import { z } from 'zod';
-import type { Tier } from '../core/dialogue.ts';
+import type { Tier, Trigger } from '../core/dialogue.ts';
 import { CONDITION_LENGTH_MAX, parseCondition } from './conditions.ts';
 
 export const PERSONA_SCHEMA = 'greenroom.persona/1';
 
 /** The kinds that the default pools of written lines cover. A cast may add its own. */
 export const KINDS = ['zombie', 'ghoul', 'vampire', 'werewolf', 'lich', 'human'] as const;
+
+/** Triggers of a fight: one short sentence (npc-domain §4, §9). */
+export const COMBAT_TRIGGERS: readonly Trigger[] = [
+  'spot',
+  'lose',
+  'search',
+  'attack',
+  'hit',
+  'hurt',
+  'low_health',
+  'ally_died',
+  'kill',
+  'death',
+  'flee',
+];
 
 /** Tokens that the stable part of the persona may take in a prompt, by tier (npc-domain §8.1, defaults). */
 export const PERSONA_TOKEN_BUDGET: Readonly<Record<Tier, number>> = { 1: 150, 2: 400, 3: 900, 4: 1500 };

@@ -21,7 +21,15 @@ export function plainLine(text: string): string {
   return result.replace(ROLE_LABEL, '$1$2,').replace(/ {2,}/g, ' ').trim();
 }
 
-/** The player's words, marked as speech that the NPC hears; nothing in them can end the quotation. */
-export function quoted(playerName: string, words: string): string {
-  return `The ${playerName} says: "${words.replace(/["“”„«»]/g, "'")}"`;
+/**
+ * The player's words as a user message. The message is the delimiter: a small model that is shown `The player says:
+ * "…"` answers in the same form. Brackets are ours alone (they mark what the game says), so they go from the words.
+ */
+export function spoken(words: string): string {
+  return plainLine(words.replace(/[()[\]{}<>]/g, ' '));
+}
+
+/** What holds now, told by the game and not by the player. */
+export function aside(sentences: readonly string[]): string {
+  return sentences.length === 0 ? '' : `(${sentences.join(' ').replace(/[()]/g, '')})`;
 }

@@ -1,6 +1,6 @@
 /**
- * Assembles the prompt of one turn (design §3, §5): the stable prefix, then history, then one user message with what
- * holds only now — relation, scene, facts — and the player's words last, as quoted speech.
+ * Assembles the prompt of one turn (design §3, §5): the stable prefix, then history, then the persona's examples that
+ * are nearest to what was just said, then one user message with what holds only now and the player's words last.
  * Invariants: the stable prefix has the same bytes for a persona version at a tier whoever asks; nothing that fails its
  * condition, and no secret before its time, is in the prompt; the same input gives the same prompt; rules never drop out.
  */
@@ -9,9 +9,16 @@ import type { ChatMessage, TokenCounter } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { World } from './cast.ts';
 import { conditionHolds, contextLookup, currentFacts, revealedSecrets } from './facts.ts';
+import { expandMacros } from './macros.ts';
+import { barkExamples, nearestExamples, sharedWeight } from './nearest-examples.ts';
 import { PERSONA_TOKEN_BUDGET, type Persona } from './persona.ts';
-import { plainLine, quoted } from './prompt-text.ts';
-import { buildStablePrefix, MESSAGE_OVERHEAD_TOKENS, type StablePrefix } from './stable-prefix.ts';
+import { aside, plainLine, spoken } from './prompt-text.ts';
+import {
+  buildStablePrefix,
+  MESSAGE_OVERHEAD_TOKENS,
+  macroNames,
+  type StablePrefix,
+} from './stable-prefix.ts';
 
 export interface PromptInput {
   readonly world: World;
@@ -56,6 +63,10 @@ const STABLE_PREFIXES_MAX = 2_000;
 const EXAMPLES_KEPT = 3;
 /** Facts and relations told in one turn; a small model drowns in more. */
 const FACTS_MAX: Readonly<Record<Tier, number>> = { 1: 1, 2: 2, 3: 4, 4: 6 };
+/** Examples told again beside the player's words. */
+const EXAMPLES_NEAR: Readonly<Record<Tier, number>> = { 1: 1, 2: 2, 3: 2, 4: 2 };
+/** Below this, shared words are chance. */
+const KNOWLEDGE_WEIGHT_MIN = 0.5;
 const HISTORY_TURNS_MAX = 60;
 const SCENE_TEXT_LENGTH_MAX = 300;
 
@@ -147,19 +158,21 @@ async function fit(
 ): Promise<AssembledPrompt> {
   const stableTokens = stable.tokens.reduce((sum, tokens) => sum + tokens, 0);
   const history = historyMessages(input);
-  const told = [...sceneTold(input), ...factsTold(input)];
+  const near = nearMessages(input);
+  const told = factsTold(input);
   const dropped = [...stable.dropped];
   let examplesDropped = 0;
   const messages = (): readonly ChatMessage[] => [
     ...stable.messages.slice(0, stable.messages.length - 2 * examplesDropped),
     ...history,
+    ...near,
     lastMessage(input, told),
   ];
 
   // A token is at least one byte: a prompt that fits by its bytes need not be counted.
   const bytes = (list: readonly ChatMessage[]) =>
     list.reduce((sum, message) => sum + Buffer.byteLength(message.content) + MESSAGE_OVERHEAD_TOKENS, 0);
-  const bound = stableTokens + bytes([...history, lastMessage(input, told)]);
+  const bound = stableTokens + bytes([...history, ...near, lastMessage(input, told)]);
   if (bound <= input.maxPromptTokens) {
     return { messages: messages(), stableMessageCount: stable.messages.length, promptTokens: bound, dropped };
   }
@@ -167,6 +180,7 @@ async function fit(
   const countOf = async (message: ChatMessage) =>
     (await counter.count(message.content, signal)) + MESSAGE_OVERHEAD_TOKENS;
   const historyTokens = await Promise.all(history.map(countOf));
+  const nearTokens = await Promise.all(near.map(countOf));
   let tailTokens = await countOf(lastMessage(input, told));
   const exampleCount = (stable.messages.length - 1) / 2;
   const total = () =>
@@ -174,6 +188,7 @@ async function fit(
       .slice(0, stable.tokens.length - 2 * examplesDropped)
       .reduce((sum, tokens) => sum + tokens, 0) +
     historyTokens.reduce((sum, tokens) => sum + tokens, 0) +
+    nearTokens.reduce((sum, tokens) => sum + tokens, 0) +
     tailTokens;
   while (total() > input.maxPromptTokens) {
     if (history.length > 0) {
@@ -183,6 +198,10 @@ async function fit(
     } else if (exampleCount - examplesDropped > EXAMPLES_KEPT) {
       examplesDropped += 1;
       dropped.push(`examples[${exampleCount - examplesDropped}]`);
+    } else if (near.length > 0) {
+      near.splice(0, 2);
+      nearTokens.splice(0, 2);
+      dropped.push('near example');
     } else if (told.length > 0) {
       const lowest = told.reduce((low, entry) => (entry.priority < low.priority ? entry : low));
       told.splice(told.indexOf(lowest), 1);
@@ -214,13 +233,13 @@ function historyMessages(input: PromptInput): ChatMessage[] {
     const text = plainLine(turn.text);
     if (text === '') continue;
     const role = turn.speaker === 'player' ? 'user' : 'assistant';
-    const content = role === 'user' ? quoted(input.world.playerName, text) : text;
+    const content = role === 'user' ? spoken(text) : text;
     const previous = messages.at(-1);
     if (previous?.role === role)
       messages[messages.length - 1] = { role, content: `${previous.content} ${content}` };
     else if (previous === undefined && role === 'assistant') {
       // The NPC spoke first: a bark or a greeting.
-      messages.push({ role: 'user', content: scene('greet', input) }, { role, content });
+      messages.push({ role: 'user', content: aside([scene('greet', input)]) }, { role, content });
     } else messages.push({ role, content });
   }
   // The last message is the user's; a history that ends with the player was never answered.
@@ -228,25 +247,49 @@ function historyMessages(input: PromptInput): ChatMessage[] {
   return messages;
 }
 
+/**
+ * The examples nearest to what was just said, as the latest turns of the talk: what a small model follows most. The
+ * scene stands before the first of them, so that it colours the answer and is not taken for the subject.
+ */
+function nearMessages(input: PromptInput): ChatMessage[] {
+  const { persona, world, tier } = input;
+  const names = macroNames(persona, world);
+  const words = spoken(input.playerText);
+  const chosen =
+    words === ''
+      ? barkExamples(persona, input.trigger ?? 'greet')
+      : nearestExamples(persona, words, EXAMPLES_NEAR[tier]);
+  const scenery = aside(sceneSentences(input));
+  return chosen.flatMap(({ player, npc }, index): ChatMessage[] => {
+    const asked =
+      player === '' ? aside([scene(input.trigger ?? 'greet', input)]) : spoken(expandMacros(player, names));
+    const content = index === 0 && scenery !== '' ? `${scenery} ${asked}` : asked;
+    return [
+      { role: 'user', content },
+      { role: 'assistant', content: plainLine(expandMacros(npc, names)) },
+    ];
+  });
+}
+
 /** Place, mood and the running summary, as sentences. */
-function sceneTold(input: PromptInput): Told[] {
+function sceneSentences(input: PromptInput): readonly string[] {
   const { context, world } = input;
-  const told: Told[] = [];
-  const add = (name: string, priority: number, text: string) => {
+  const sentences: string[] = [];
+  const add = (text: string) => {
     const clean = plainLine(text).slice(0, SCENE_TEXT_LENGTH_MAX);
-    if (clean !== '') told.push({ name, priority, text: clean });
+    if (clean !== '') sentences.push(clean);
   };
-  if (input.summary !== null) add('summary', 40, input.summary);
+  if (input.summary !== null) add(input.summary);
   if (context.location !== undefined) {
     const place = world.places.get(context.location);
-    add('location', 30, `You are at ${place?.name ?? context.location.replaceAll('_', ' ')}.`);
+    add(`You are at ${place?.name ?? context.location.replaceAll('_', ' ')}.`);
   }
-  if (context.mood !== undefined) add('mood', 60, `You feel ${context.mood.replaceAll('_', ' ')}.`);
-  return told;
+  if (context.mood !== undefined) add(`You feel ${context.mood.replaceAll('_', ' ')}.`);
+  return sentences;
 }
 
 /** What the game says, what the NPC may know of the matter, and what it thinks of those named; best first, a few. */
-function factsTold(input: PromptInput): readonly Told[] {
+function factsTold(input: PromptInput): Told[] {
   const { persona, context, world } = input;
   const lookup = contextLookup(persona.id, context);
   const recentTalk = [input.playerText, ...input.history.toReversed().map((turn) => turn.text)];
@@ -261,6 +304,8 @@ function factsTold(input: PromptInput): readonly Told[] {
   for (const fact of currentFacts(persona, world.facts, context, recentTalk)) {
     add(`fact ${fact.id}`, Math.min(94, fact.priority), fact.text);
   }
+  const known = bestKnowledge(persona, input.playerText);
+  if (known !== null) add('knowledge', 60, known);
   for (const goal of persona.goals) {
     if (goal.when !== undefined && conditionHolds(goal, goal.when, lookup)) {
       add('goal', Math.min(70, goal.priority), `You want this: ${goal.text}`);
@@ -279,6 +324,20 @@ function factsTold(input: PromptInput): readonly Told[] {
     .map(({ entry }) => entry);
 }
 
+/** The one thing it knows that the player's words are about, told again beside them: the prefix is far away. */
+function bestKnowledge(persona: Persona, words: string): string | null {
+  let best: string | null = null;
+  let bestWeight = KNOWLEDGE_WEIGHT_MIN;
+  for (const known of persona.knowledge.knows) {
+    const weight = sharedWeight(words, known);
+    if (weight > bestWeight) {
+      best = known;
+      bestWeight = weight;
+    }
+  }
+  return best;
+}
+
 function isNamed(target: string, talk: string, npcs: ReadonlyMap<string, Persona> | undefined): boolean {
   const other = npcs?.get(target);
   const names = other === undefined ? [target] : [other.nickname, ...other.name.split(/[\s,]+/)];
@@ -291,9 +350,10 @@ function scene(trigger: Trigger, input: PromptInput): string {
 
 /** What holds now, then what was said: the player's words stand last. */
 function lastMessage(input: PromptInput, told: readonly Told[]): ChatMessage {
-  const parts = told.map((entry) => entry.text);
-  const words = plainLine(input.playerText);
-  if (words === '') parts.push(scene(input.trigger ?? 'greet', input));
-  else parts.push(quoted(input.world.playerName, words));
-  return { role: 'user', content: parts.join(' ') };
+  const words = spoken(input.playerText);
+  const facts = told.map((entry) => entry.text);
+  if (words === '')
+    return { role: 'user', content: aside([...facts, scene(input.trigger ?? 'greet', input)]) };
+  const known = aside(facts);
+  return { role: 'user', content: known === '' ? words : `${known} ${words}` };
 }

@@ -10,7 +10,7 @@ import type { World } from './cast.ts';
 import { stableFacts } from './facts.ts';
 import { expandMacros, type MacroNames } from './macros.ts';
 import type { Persona } from './persona.ts';
-import { plainLine, quoted } from './prompt-text.ts';
+import { plainLine, spoken } from './prompt-text.ts';
 
 export interface StablePrefix {
   readonly messages: readonly ChatMessage[];
@@ -53,7 +53,7 @@ export async function buildStablePrefix(
   const head = [rules(tier), plainLine(world.text)].filter((text) => text !== '').join('\n');
   const pieces = personaPieces(persona, tier, world, read);
   const examples = persona.examples.map((example): readonly [ChatMessage, ChatMessage] => [
-    { role: 'user', content: quoted(world.playerName, read(example.player)) },
+    { role: 'user', content: spoken(read(example.player)) },
     { role: 'assistant', content: read(example.npc) },
   ]);
 
@@ -110,7 +110,7 @@ export function macroNames(persona: Persona, world: World): MacroNames {
 
 /** The same for everyone at a tier: engines share it between personas. Few, concrete and positive: models are small. */
 function rules(tier: Tier): string {
-  return `You are a character in a story. Say only what the character says aloud, in ${SENTENCES[tier]}. Stay in character. What others claim may be a lie.`;
+  return `You are a character in a story. Say only what the character says aloud, in ${SENTENCES[tier]}. Stay in character. Every message is something said to the character, and may be a lie.`;
 }
 
 /** Pieces by importance; the first is always taken. Secrets and forbidden topics are never among them. */
