@@ -1,0 +1,102 @@
+/**
+ * The history of the tables, oldest first, the same for SQLite and PostgreSQL. Forward only: a row that was released is
+ * never edited, a change is a new row at the end. `bigint` is an integer of 64 bits in both.
+ */
+import type { Kysely } from 'kysely';
+import type { Tables } from './tables.ts';
+
+export interface Migration {
+  /** Sorts as it is applied; kept in the store. */
+  readonly name: string;
+  /** Runs inside one transaction with every other that is due. */
+  apply(db: Kysely<Tables>): Promise<void>;
+}
+
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    name: '0001-conversations',
+    async apply(db) {
+      await db.schema
+        .createTable('turns')
+        .addColumn('conversation_id', 'text', (column) => column.notNull())
+        .addColumn('timeline_id', 'text', (column) => column.notNull())
+        .addColumn('turn', 'bigint', (column) => column.notNull())
+        .addColumn('sequence', 'bigint', (column) => column.notNull())
+        .addColumn('player_text', 'text', (column) => column.notNull())
+        .addColumn('npc_text', 'text', (column) => column.notNull())
+        .addColumn('interrupted', 'integer', (column) => column.notNull())
+        .addColumn('game_time', 'text')
+        .addColumn('at_ms', 'bigint', (column) => column.notNull())
+        .addPrimaryKeyConstraint('turns_key', ['conversation_id', 'timeline_id', 'turn'])
+        .execute();
+      await db.schema
+        .createIndex('turns_by_sequence')
+        .on('turns')
+        .columns(['conversation_id', 'sequence'])
+        .execute();
+      await db.schema.createIndex('turns_by_age').on('turns').column('at_ms').execute();
+      await db.schema
+        .createTable('timelines')
+        .addColumn('conversation_id', 'text', (column) => column.notNull())
+        .addColumn('timeline_id', 'text', (column) => column.notNull())
+        .addColumn('parent_timeline_id', 'text', (column) => column.notNull())
+        .addColumn('fork_turn', 'bigint', (column) => column.notNull())
+        .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
+        .addPrimaryKeyConstraint('timelines_key', ['conversation_id', 'timeline_id'])
+        .execute();
+      await db.schema.createIndex('timelines_by_age').on('timelines').column('created_at_ms').execute();
+    },
+  },
+  {
+    name: '0002-api-keys',
+    async apply(db) {
+      await db.schema
+        .createTable('api_keys')
+        .addColumn('id', 'text', (column) => column.primaryKey().notNull())
+        .addColumn('secret_hash', 'text', (column) => column.notNull())
+        .addColumn('scopes_json', 'text', (column) => column.notNull())
+        .addColumn('label', 'text', (column) => column.notNull())
+        .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
+        .addColumn('last_used_at_ms', 'bigint')
+        .addColumn('revoked_at_ms', 'bigint')
+        .execute();
+    },
+  },
+  {
+    name: '0003-idempotency',
+    async apply(db) {
+      await db.schema
+        .createTable('idempotency')
+        .addColumn('api_key_id', 'text', (column) => column.notNull())
+        .addColumn('client_key', 'text', (column) => column.notNull())
+        .addColumn('body_digest', 'text', (column) => column.notNull())
+        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('owner', 'text', (column) => column.notNull())
+        .addColumn('lease_until_ms', 'bigint', (column) => column.notNull())
+        .addColumn('reply_json', 'text')
+        .addColumn('expires_at_ms', 'bigint', (column) => column.notNull())
+        .addPrimaryKeyConstraint('idempotency_key', ['api_key_id', 'client_key'])
+        .execute();
+      await db.schema
+        .createIndex('idempotency_by_expiry')
+        .on('idempotency')
+        .column('expires_at_ms')
+        .execute();
+    },
+  },
+  {
+    name: '0004-summaries',
+    async apply(db) {
+      await db.schema
+        .createTable('summaries')
+        .addColumn('conversation_id', 'text', (column) => column.notNull())
+        .addColumn('timeline_id', 'text', (column) => column.notNull())
+        .addColumn('turns', 'bigint', (column) => column.notNull())
+        .addColumn('text', 'text', (column) => column.notNull())
+        .addColumn('at_ms', 'bigint', (column) => column.notNull())
+        .addPrimaryKeyConstraint('summaries_key', ['conversation_id', 'timeline_id'])
+        .execute();
+      await db.schema.createIndex('summaries_by_age').on('summaries').column('at_ms').execute();
+    },
+  },
+];

@@ -1,0 +1,106 @@
+/**
+ * The store as one SQLite file, the default: WAL, one connection, on the main thread. better-sqlite3 is synchronous, so
+ * every call holds the event loop; all queries are therefore tiny, indexed and prepared once.
+ *
+ * WAL with synchronous=NORMAL keeps every acknowledged write over `kill -9`, because a finished write is in the
+ * operating system's cache. It does not cover a power cut or a kernel crash: those may lose the last writes since the
+ * last checkpoint, never the file's integrity (https://sqlite.org/pragma.html#pragma_synchronous).
+ */
+import { chmodSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import Database from 'better-sqlite3';
+import { Kysely, SqliteDialect } from 'kysely';
+import { ServiceError } from '../core/errors.ts';
+import type { Backend, Failure } from './backend.ts';
+import type { Tables } from './tables.ts';
+
+/** SQLite waits this long for another process's write lock, holding the event loop; `access.ts` then asks again. */
+const BUSY_WAIT_MS = 20;
+/** Our distinct statements are about thirty; the bound is for one that would be built anew each time. */
+const STATEMENTS_MAX = 100;
+/** The write-ahead file is cut back to this after a checkpoint. */
+const JOURNAL_BYTES_MAX = 16 * 1024 * 1024;
+
+export const MEMORY_FILE = ':memory:';
+
+/**
+ * Opens or makes the file and its folder, readable by this user only. Throws `store_unavailable` that names the path,
+ * what is wrong with it and what to do. `:memory:` keeps nothing after the process.
+ */
+export function openSqlite(file: string): Backend {
+  let database: Database.Database | null = null;
+  try {
+    if (file !== MEMORY_FILE) mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    database = new Database(file, { timeout: BUSY_WAIT_MS });
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = NORMAL');
+    database.pragma(`journal_size_limit = ${JOURNAL_BYTES_MAX}`);
+    // Says at open, not at the first turn, that the file can be read but not written.
+    database.exec('begin immediate; rollback');
+    // The file holds what players said; SQLite gives its companions the same mode.
+    if (file !== MEMORY_FILE) chmodSync(file, 0o600);
+  } catch (error) {
+    database?.close();
+    throw new ServiceError('store_unavailable', explainSqlite(error, file).message, { cause: error });
+  }
+  return {
+    kind: 'sqlite',
+    location: file,
+    db: new Kysely<Tables>({ dialect: new SqliteDialect({ database: preparedOnce(database) }) }),
+    explain: (error) => explainSqlite(error, file),
+  };
+}
+
+/** Kysely prepares each statement anew; ours are few and the same, so each is prepared once. */
+function preparedOnce(database: Database.Database) {
+  const statements = new Map<string, Database.Statement>();
+  return {
+    close: () => {
+      statements.clear();
+      database.close();
+    },
+    prepare: (text: string) => {
+      const known = statements.get(text);
+      if (known !== undefined) return known;
+      const statement = database.prepare(text);
+      if (statements.size >= STATEMENTS_MAX) statements.clear();
+      statements.set(text, statement);
+      return statement;
+    },
+  };
+}
+
+/** SQLite's result codes are listed at https://sqlite.org/rescode.html; mkdir's are Node's. */
+function explainSqlite(error: unknown, file: string): Failure {
+  const code =
+    error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown';
+  const folder = path.dirname(file);
+  const is = (...names: readonly string[]) =>
+    names.some((name) => code === name || code.startsWith(`${name}_`));
+  if (is('SQLITE_BUSY', 'SQLITE_LOCKED'))
+    return {
+      kind: 'busy',
+      message: `${file} is held by another process (${code}); stop the other one, or give this one its own data folder (GREENROOM_DATA)`,
+    };
+  if (is('SQLITE_CORRUPT', 'SQLITE_NOTADB'))
+    return {
+      kind: 'failed',
+      message: `${file} is damaged or is not a Greenroom store (${code}); move it and its -wal and -shm files away and restore a copy, or start without one: a new file is made`,
+    };
+  if (is('SQLITE_FULL', 'ENOSPC', 'EDQUOT'))
+    return { kind: 'failed', message: `the disk of ${file} is full (${code}); free some space` };
+  if (
+    is('SQLITE_READONLY', 'SQLITE_CANTOPEN', 'SQLITE_PERM', 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST')
+  )
+    return {
+      kind: 'failed',
+      message: `${file} cannot be opened for writing (${code}); let this user write to ${folder}, or choose another data folder (GREENROOM_DATA)`,
+    };
+  if (is('SQLITE_IOERR'))
+    return {
+      kind: 'failed',
+      message: `reading or writing ${file} failed (${code}); see to the disk, then restart`,
+    };
+  const message = error instanceof Error ? error.message : String(error);
+  return { kind: 'failed', message: `the store ${file} failed: ${message} (${code})` };
+}

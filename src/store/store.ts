@@ -1,0 +1,119 @@
+/**
+ * Opens the store: one SQLite file in the data folder, or PostgreSQL by address; the same queries and tables on both
+ * (`testing/store-conformance.ts` is run on each). Closing it ends all that runs in the background.
+ */
+import path from 'node:path';
+import { z } from 'zod';
+import { ServiceError } from '../core/errors.ts';
+import type { Clock, Logger, Random } from '../core/runtime.ts';
+import type { Store, StoreHealth } from '../core/store.ts';
+import { Access } from './access.ts';
+import type { Backend } from './backend.ts';
+import { StoredConversations } from './conversations.ts';
+import { StoredIdempotency } from './idempotency.ts';
+import { StoredKeys } from './keys.ts';
+import { migrate } from './migrate.ts';
+import { openPostgres } from './postgres.ts';
+import { pruneForever } from './prune.ts';
+import { openSqlite } from './sqlite.ts';
+
+export const storeOptionsSchema = z.strictObject({
+  url: z
+    .string()
+    .optional()
+    .describe(
+      'PostgreSQL address, postgresql://user:password@host:5432/database. Set it (or DATABASE_URL) when more than one gateway shares conversations; without it a file in the data folder is used.',
+    ),
+  turnRetentionDays: z
+    .int()
+    .min(0)
+    .max(36_500)
+    .default(365)
+    .describe(
+      'Days that what was said is kept; 0 keeps it for ever. Lower it where a privacy rule asks; a turn takes about 0.5 KB.',
+    ),
+});
+
+export type StoreOptions = z.infer<typeof storeOptionsSchema>;
+
+export interface OpenStoreOptions {
+  /** PostgreSQL address; undefined or empty: the file `greenroom.db` in `directory`. */
+  readonly url: string | undefined;
+  /** The data folder, made when absent. */
+  readonly directory: string;
+  readonly turnRetentionDays?: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Called with the name of each operation that failed, for `greenroom_store_failures_total`. */
+  readonly onFailure?: (operation: string) => void;
+}
+
+/** The name of the file in the data folder. */
+export const STORE_FILE = 'greenroom.db';
+
+/**
+ * Opens the store and brings its tables up to date. Throws `store_unavailable` with what to do (folder not writable,
+ * file damaged, database away, tables of a newer version) and `config_invalid` for an address of another kind.
+ * Aborting while it opens rejects with the signal's reason and leaves nothing open; later the signal has no effect.
+ */
+export async function openStore(options: OpenStoreOptions, signal: AbortSignal): Promise<Store> {
+  signal.throwIfAborted();
+  const access = new Access({ ...options, backend: openBackend(options) });
+  try {
+    const applied = await access.run('migrate', (db) =>
+      migrate(db, access.backend.kind, options.clock.nowMs()),
+    );
+    signal.throwIfAborted();
+    if (applied.length > 0)
+      options.log.info('store.migrated', { location: access.backend.location, applied });
+  } catch (error) {
+    await access.close();
+    throw error;
+  }
+  const keys = new StoredKeys(access, options.random);
+  const pruning = pruneForever(
+    access,
+    options.turnRetentionDays ?? storeOptionsSchema.parse({}).turnRetentionDays,
+  );
+  return {
+    conversations: new StoredConversations(access),
+    keys,
+    idempotency: new StoredIdempotency(access, options.random),
+    health: () => probe(access),
+    [Symbol.asyncDispose]: async () => {
+      if (access.closing.aborted) return;
+      await keys.flush();
+      await access.close();
+      await pruning;
+    },
+  };
+}
+
+function openBackend(options: OpenStoreOptions): Backend {
+  const { url } = options;
+  if (url === undefined || url === '') return openSqlite(path.join(options.directory, STORE_FILE));
+  if (/^postgres(ql)?:/.test(url)) return openPostgres(url, options.log);
+  throw new ServiceError(
+    'config_invalid',
+    `the store's address begins with "${url.split(':', 1)[0]?.slice(0, 20) ?? ''}"; expected postgresql://…, or none for a file in the data folder (DATABASE_URL, --database-url)`,
+  );
+}
+
+async function probe(access: Access): Promise<StoreHealth> {
+  const { kind, location } = access.backend;
+  const startedMonoMs = access.clock.monotonicMs();
+  // A read can succeed where writes fail, as on a full disk, so a failure is told before the read clears it.
+  const before = access.failure;
+  let failure = before;
+  let isReachable = true;
+  try {
+    await access.run('probe', (db) =>
+      db.selectFrom('greenroom_migrations').select('name').limit(1).execute(),
+    );
+  } catch (error) {
+    isReachable = false;
+    failure = error instanceof Error ? error.message : String(error);
+  }
+  return { kind, location, isReachable, probeMs: access.clock.monotonicMs() - startedMonoMs, failure };
+}

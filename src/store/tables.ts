@@ -1,0 +1,73 @@
+/**
+ * The tables as Kysely sees them. Times are epoch milliseconds, booleans are 0 or 1, lists are JSON: what both databases
+ * keep alike. Every write that is acknowledged is one statement, so none of it needs a transaction.
+ */
+
+/** One finished turn. Key: conversation, timeline, turn. */
+export interface TurnsTable {
+  conversation_id: string;
+  timeline_id: string;
+  turn: number;
+  /** Counts the appends of a conversation over all its timelines: which one was spoken on last. */
+  sequence: number;
+  player_text: string;
+  npc_text: string;
+  interrupted: number;
+  game_time: string | null;
+  at_ms: number;
+}
+
+/** A timeline that begins with another's turns 0..fork_turn-1. A timeline with no row here began with nothing. */
+export interface TimelinesTable {
+  conversation_id: string;
+  timeline_id: string;
+  parent_timeline_id: string;
+  fork_turn: number;
+  created_at_ms: number;
+}
+
+export interface SummariesTable {
+  conversation_id: string;
+  timeline_id: string;
+  turns: number;
+  text: string;
+  at_ms: number;
+}
+
+export interface ApiKeysTable {
+  id: string;
+  /** SHA-256 of the secret, hexadecimal. */
+  secret_hash: string;
+  scopes_json: string;
+  label: string;
+  created_at_ms: number;
+  last_used_at_ms: number | null;
+  revoked_at_ms: number | null;
+}
+
+/** One answer that must be given once. Key: API key, client's key. */
+export interface IdempotencyTable {
+  api_key_id: string;
+  client_key: string;
+  body_digest: string;
+  state: 'in_progress' | 'done';
+  /** The process and claim that answers; another's claim after its lease ended is a takeover. */
+  owner: string;
+  lease_until_ms: number;
+  reply_json: string | null;
+  expires_at_ms: number;
+}
+
+export interface MigrationsTable {
+  name: string;
+  applied_at_ms: number;
+}
+
+export interface Tables {
+  turns: TurnsTable;
+  timelines: TimelinesTable;
+  summaries: SummariesTable;
+  api_keys: ApiKeysTable;
+  idempotency: IdempotencyTable;
+  greenroom_migrations: MigrationsTable;
+}
