@@ -24,6 +24,7 @@ interface NativeContext {
   sampleToken(logitIndex: number, sampler: NativeSampler): Promise<number>;
   removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
   disposeSequence(sequence: number): void;
+  setThreads(threads: number): void;
   copySequenceStateFromOtherSequence?(target: number, source: number): Promise<number>;
 }
 
@@ -80,6 +81,8 @@ export interface DecodeContext extends AsyncDisposable {
    * contiguous ids into one micro-batch. Resolves to the logit index per item, -1 where none was wanted.
    */
   decode(items: readonly BatchItem[]): Promise<number[]>;
+  /** Threads of the next decode, 1..the count given at creation. */
+  setThreads(threads: number): void;
   /** The next token at a logit index of the last decode; throws `engine_error` when no token is possible. */
   sample(logitIndex: number, sampler: Sampler): Promise<number>;
   createSampler(settings: SamplingSettings, prompt: readonly number[], grammar: Grammar | null): Sampler;
@@ -326,6 +329,7 @@ async function createContext(
       await native.decodeBatch();
       return logits;
     },
+    setThreads: (threads) => native.setThreads(Math.max(1, Math.min(options.threads, threads))),
     async sample(logitIndex, sampler) {
       const token = await native.sampleToken(logitIndex, sampler.native);
       if (token < 0) throw new ServiceError('engine_error', 'no token is possible here under the grammar');

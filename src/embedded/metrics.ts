@@ -58,6 +58,11 @@ export class EngineMetrics {
     );
     const promptLength = histogram('vllm:request_prompt_tokens', 'Prompt tokens per request.', COUNT_BUCKETS);
     const step = histogram('greenroom:engine_step_seconds', 'Duration of one pass.', TOKEN_BUCKETS);
+    const threadCount = new Gauge({
+      name: 'greenroom:engine_threads',
+      help: 'Threads of the last pass; below the setting while other programs hold the cores.',
+      registers,
+    });
     this.#success = new Counter({
       name: 'vllm:request_success_total',
       help: 'Requests that ended, by reason.',
@@ -92,7 +97,8 @@ export class EngineMetrics {
         gap.observe(gapMs / 1_000);
         generation.inc();
       },
-      stepped: ({ tokens, durationMs }) => {
+      stepped: ({ tokens, durationMs, threads }) => {
+        threadCount.set(threads);
         iteration.observe(tokens);
         step.observe(durationMs / 1_000);
       },

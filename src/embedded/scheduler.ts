@@ -11,6 +11,7 @@ import type { Clock } from '../core/runtime.ts';
 import type { BatchItem, DecodeContext, Grammar, Sampler, SamplingSettings } from './llama.ts';
 import type { SequenceState } from './sequence-table.ts';
 import { SequenceTable, sharedLength } from './sequence-table.ts';
+import { ThreadGovernor } from './thread-governor.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
 export interface LineRequest {
@@ -45,7 +46,7 @@ export interface SchedulerObserver {
   reused(event: { promptTokens: number; cachedTokens: number }): void;
   firstToken(event: { sinceArrivalMs: number; prefillMs: number }): void;
   nextToken(event: { gapMs: number }): void;
-  stepped(event: { tokens: number; durationMs: number }): void;
+  stepped(event: { tokens: number; durationMs: number; threads: number }): void;
 }
 
 export interface SchedulerOptions {
@@ -54,6 +55,7 @@ export interface SchedulerOptions {
   readonly queueMax: number;
   readonly prefillTokensPerStep: number;
   readonly stepTargetMs: number;
+  readonly threads: number;
 }
 
 /** A copy takes about as long as evaluating this many tokens (see COPY_GAIN_MIN in the bench's notes). */
@@ -97,6 +99,7 @@ export class Scheduler implements AsyncDisposable {
   readonly #tasks: Task[] = [];
   /** Oldest first. */
   readonly #running: Line[] = [];
+  readonly #governor: ThreadGovernor;
   #prefillTokensPerMs = 0.5;
   #wake: (() => void) | null = null;
   #isClosing = false;
@@ -107,6 +110,7 @@ export class Scheduler implements AsyncDisposable {
     this.#options = options;
     this.#clock = clock;
     this.#observer = observer;
+    this.#governor = new ThreadGovernor(options.threads);
     this.#table = new SequenceTable({
       lines: options.sequences,
       kept: options.prefixSequences,
@@ -315,6 +319,7 @@ export class Scheduler implements AsyncDisposable {
         wantsLogits: line.next !== null || held.length + tokens.length === line.request.prompt.length,
       };
     });
+    this.#context.setThreads(this.#governor.threads);
     const startedMs = this.#clock.monotonicMs();
     const logits = await this.#context.decode(items);
     const durationMs = this.#clock.monotonicMs() - startedMs;
@@ -335,7 +340,8 @@ export class Scheduler implements AsyncDisposable {
 
   #learn(items: readonly BatchItem[], durationMs: number): void {
     const tokens = items.reduce((sum, item) => sum + item.tokens.length, 0);
-    this.#observer.stepped({ tokens, durationMs });
+    this.#observer.stepped({ tokens, durationMs, threads: this.#governor.threads });
+    this.#governor.observe({ tokens, durationMs, nowMs: this.#clock.monotonicMs() });
     if (tokens < PREFILL_TOKENS_MIN || durationMs <= 0) return;
     this.#prefillTokensPerMs += 0.3 * (tokens / durationMs - this.#prefillTokensPerMs);
   }

@@ -1,0 +1,89 @@
+/**
+ * How many threads a pass should use. The threads of a pass spin at some five hundred barriers per token; when another
+ * program holds a core, each barrier waits for a scheduler's slice, and two threads on two busy cores were measured
+ * 100 times slower than one (November 2026). So the count climbs while more threads pay and falls at once when they do
+ * not. Pure: time and durations come from the caller.
+ */
+
+interface Level {
+  readonly threads: number;
+  /** Milliseconds per token by size class of the pass, smoothed. */
+  readonly costs: Map<number, number>;
+}
+
+const SMOOTHING = 0.3;
+/** More threads must be at least so much better per token to stay. */
+const WORSE = 1.1;
+/** One pass that is so much worse is enough. */
+const DISASTER = 3;
+const TRIAL_STEPS = 3;
+const PROBE_MIN_MS = 500;
+const PROBE_MAX_MS = 30_000;
+
+export class ThreadGovernor {
+  readonly #levels: readonly Level[];
+  #level = 0;
+  #stepsHere = 0;
+  #probeAtMs = 0;
+  #probeWaitMs = PROBE_MIN_MS;
+
+  constructor(threadsMax: number) {
+    const counts = new Set<number>([threadsMax]);
+    for (let threads = 1; threads < threadsMax; threads *= 2) counts.add(threads);
+    this.#levels = [...counts]
+      .sort((a, b) => a - b)
+      .map((threads) => ({ threads, costs: new Map<number, number>() }));
+  }
+
+  get threads(): number {
+    return this.#levels[this.#level]?.threads ?? 1;
+  }
+
+  /** Tells how long a pass of `tokens` took with `threads`, and moves when it should. */
+  observe(pass: { tokens: number; durationMs: number; nowMs: number }): void {
+    const here = this.#levels[this.#level];
+    if (here === undefined || pass.tokens < 1) return;
+    const size = Math.floor(Math.log2(pass.tokens));
+    const cost = pass.durationMs / pass.tokens;
+    const known = here.costs.get(size);
+    here.costs.set(size, known === undefined ? cost : known + SMOOTHING * (cost - known));
+    this.#stepsHere += 1;
+    const below = this.#levels[this.#level - 1];
+    const costBelow = below === undefined ? null : nearest(below.costs, size);
+    if (costBelow !== null) {
+      const isTried = this.#stepsHere >= TRIAL_STEPS;
+      const smoothed = here.costs.get(size) ?? cost;
+      if (cost > costBelow * DISASTER || (isTried && smoothed > costBelow * WORSE)) {
+        this.#move(-1);
+        this.#probeAtMs = pass.nowMs + this.#probeWaitMs;
+        this.#probeWaitMs = Math.min(PROBE_MAX_MS, this.#probeWaitMs * 2);
+        return;
+      }
+      // Still worth it after a while: the next trouble is a new one.
+      if (this.#stepsHere > 20 * TRIAL_STEPS) this.#probeWaitMs = PROBE_MIN_MS;
+    }
+    const canClimb = this.#level < this.#levels.length - 1;
+    if (canClimb && this.#stepsHere >= TRIAL_STEPS && pass.nowMs >= this.#probeAtMs) {
+      // What was measured up there may be from harder times.
+      this.#levels[this.#level + 1]?.costs.clear();
+      this.#move(1);
+    }
+  }
+
+  #move(by: number): void {
+    this.#level += by;
+    this.#stepsHere = 0;
+  }
+}
+
+/** The cost known for the closest size class; null when none is. */
+function nearest(costs: ReadonlyMap<number, number>, size: number): number | null {
+  let best: number | null = null;
+  let distance = Number.POSITIVE_INFINITY;
+  for (const [known, cost] of costs) {
+    if (Math.abs(known - size) >= distance) continue;
+    best = cost;
+    distance = Math.abs(known - size);
+  }
+  return best;
+}
