@@ -2,7 +2,7 @@
  * How each field of a character card maps to a persona and back (npc-domain §8.3). One row a field; import and export
  * walk the same table, so a field that nobody changed can be told from one that was edited.
  */
-import { cleanText, isObject, readLorebook, writeLorebook } from './card-lorebook.ts';
+import { cleanText, isObject, readLorebook, textOf, writeLorebook } from './card-lorebook.ts';
 import type { Persona } from './persona.ts';
 
 /** A persona while it is put together; checked as a whole at the end. */
@@ -12,7 +12,7 @@ export interface CardField {
   /** Whether only V3 has it. */
   readonly isVersion3Only: boolean;
   /** Puts the card's value into the persona; anything of the wrong shape is ignored. */
-  read(value: unknown, draft: Draft, warnings: string[]): void;
+  read(value: unknown, draft: Draft, warnings: string[], data: Readonly<Record<string, unknown>>): void;
   /** What the persona says for this field. */
   write(persona: Persona, version: 2 | 3): unknown;
 }
@@ -101,19 +101,17 @@ export const CARD_FIELDS: Readonly<Record<string, CardField>> = {
     },
     (persona) => persona.knowledge.time_point ?? '',
   ),
-  first_mes: textField(
-    4000,
-    (draft, text) => {
-      if (text !== '') draft.greetings = [text, ...draft.greetings.slice(1)];
-    },
-    (persona) => persona.greetings[0] ?? '',
-  ),
-  alternate_greetings: listField(
-    (draft, values) => {
-      draft.greetings = [...draft.greetings.slice(0, 1), ...values].slice(0, GREETINGS_MAX);
-    },
-    (persona) => persona.greetings.slice(1),
-  ),
+  // The two are one list of ours, so either is read together with the other.
+  first_mes: {
+    isVersion3Only: false,
+    read: (_value, draft, _warnings, data) => readGreetings(data, draft),
+    write: (persona) => persona.greetings[0] ?? '',
+  },
+  alternate_greetings: {
+    isVersion3Only: false,
+    read: (_value, draft, _warnings, data) => readGreetings(data, draft),
+    write: (persona) => persona.greetings.slice(1),
+  },
   group_only_greetings: listField(
     (draft, values) => {
       draft.group_greetings = values.slice(0, GREETINGS_MAX);
@@ -175,6 +173,14 @@ export const CARD_FIELDS: Readonly<Record<string, CardField>> = {
     write: (persona, version) => writeLorebook(persona.world_facts, version),
   },
 };
+
+function readGreetings(data: Readonly<Record<string, unknown>>, draft: Draft): void {
+  const texts = (values: readonly unknown[]) =>
+    values.map((value) => cleanText(textOf(value), 4000)).filter((text) => text !== '');
+  const others: unknown = data['alternate_greetings'];
+  const rest = Array.isArray(others) ? texts(others) : draft.greetings.slice(1);
+  draft.greetings = [...texts([data['first_mes']]), ...rest].slice(0, GREETINGS_MAX);
+}
 
 /** `<START>` blocks of `{{user}}:` and `{{char}}:` lines; a line without a label goes on with the one before. */
 function readExamples(text: string, draft: Draft): Draft['examples'] {

@@ -49,7 +49,7 @@ export function importCard(card: unknown, options: ImportOptions = {}): Imported
     if (value === undefined || value === null) continue;
     // A field that says what our own block says adds nothing, and would lose what the card's form cannot hold.
     if (isSame(value, field.write(before, version === 3 ? 3 : 2))) continue;
-    field.read(value, draft, warnings);
+    field.read(value, draft, warnings, data);
   }
   const { [OWN_BLOCK]: _, ...foreign } = extensions;
   const kept = {
