@@ -160,19 +160,22 @@ async function fit(
   const history = historyMessages(input);
   const near = nearMessages(input);
   const told = factsTold(input);
+  // Without an example to stand before, the scene stands before the player's words.
+  const scenery: string[] = near.length === 0 ? sceneSentences(input) : [];
+  const last = () => lastMessage(input, scenery, told);
   const dropped = [...stable.dropped];
   let examplesDropped = 0;
   const messages = (): readonly ChatMessage[] => [
     ...stable.messages.slice(0, stable.messages.length - 2 * examplesDropped),
     ...history,
     ...near,
-    lastMessage(input, told),
+    last(),
   ];
 
   // A token is at least one byte: a prompt that fits by its bytes need not be counted.
   const bytes = (list: readonly ChatMessage[]) =>
     list.reduce((sum, message) => sum + Buffer.byteLength(message.content) + MESSAGE_OVERHEAD_TOKENS, 0);
-  const bound = stableTokens + bytes([...history, ...near, lastMessage(input, told)]);
+  const bound = stableTokens + bytes([...history, ...near, last()]);
   if (bound <= input.maxPromptTokens) {
     return { messages: messages(), stableMessageCount: stable.messages.length, promptTokens: bound, dropped };
   }
@@ -181,7 +184,7 @@ async function fit(
     (await counter.count(message.content, signal)) + MESSAGE_OVERHEAD_TOKENS;
   const historyTokens = await Promise.all(history.map(countOf));
   const nearTokens = await Promise.all(near.map(countOf));
-  let tailTokens = await countOf(lastMessage(input, told));
+  let tailTokens = await countOf(last());
   const exampleCount = (stable.messages.length - 1) / 2;
   const total = () =>
     stable.tokens
@@ -206,7 +209,11 @@ async function fit(
       const lowest = told.reduce((low, entry) => (entry.priority < low.priority ? entry : low));
       told.splice(told.indexOf(lowest), 1);
       dropped.push(lowest.name);
-      tailTokens = await countOf(lastMessage(input, told));
+      tailTokens = await countOf(last());
+    } else if (scenery.length > 0) {
+      scenery.length = 0;
+      dropped.push('scene');
+      tailTokens = await countOf(last());
     } else if (examplesDropped < exampleCount) {
       examplesDropped += 1;
       dropped.push(`examples[${exampleCount - examplesDropped}]`);
@@ -272,7 +279,7 @@ function nearMessages(input: PromptInput): ChatMessage[] {
 }
 
 /** Place, mood and the running summary, as sentences. */
-function sceneSentences(input: PromptInput): readonly string[] {
+function sceneSentences(input: PromptInput): string[] {
   const { context, world } = input;
   const sentences: string[] = [];
   const add = (text: string) => {
@@ -349,9 +356,9 @@ function scene(trigger: Trigger, input: PromptInput): string {
 }
 
 /** What holds now, then what was said: the player's words stand last. */
-function lastMessage(input: PromptInput, told: readonly Told[]): ChatMessage {
+function lastMessage(input: PromptInput, scenery: readonly string[], told: readonly Told[]): ChatMessage {
   const words = spoken(input.playerText);
-  const facts = told.map((entry) => entry.text);
+  const facts = [...scenery, ...told.map((entry) => entry.text)];
   if (words === '')
     return { role: 'user', content: aside([...facts, scene(input.trigger ?? 'greet', input)]) };
   const known = aside(facts);
