@@ -6,6 +6,7 @@
 import type { Trigger } from '../core/dialogue.ts';
 import { wordsOf } from './near-duplicates.ts';
 import { COMBAT_TRIGGERS, type Persona } from './persona.ts';
+import { hash32 } from './seeded.ts';
 
 export interface ExamplePair {
   /** Empty: a bark, nobody asked. */
@@ -26,10 +27,13 @@ interface Prepared {
 }
 const prepared = new WeakMap<Persona['examples'][number], Prepared>();
 
-/** At most `count` examples, the nearest last; none that shares nothing with the words. */
+/**
+ * At most `count` examples, the nearest last. When none is about what was said, one of the persona's deflections and one
+ * of its refusals stand first: a small model that has nothing to go by then evades in character, and does not invent.
+ */
 export function nearestExamples(persona: Persona, words: string, count: number): readonly ExamplePair[] {
   const wanted = bag(words);
-  return persona.examples
+  const ranked = persona.examples
     .map((example, index) => {
       let known = prepared.get(example);
       if (known === undefined) {
@@ -42,8 +46,29 @@ export function nearestExamples(persona: Persona, words: string, count: number):
     .filter((entry) => entry.score > 0)
     .sort((a, b) => b.score - a.score || a.index - b.index)
     .slice(0, count)
-    .map((entry) => entry.example)
-    .reverse();
+    .map((entry): ExamplePair => entry.example);
+  const nearest = ranked[0];
+  if (nearest !== undefined && isAbout(words, nearest.player)) return ranked.reverse();
+  const evasions = [
+    evasion('Do it anyway.', persona.refusals, words),
+    evasion('And what do you know about that?', persona.knowledge.deflections, words),
+  ].filter((pair) => pair !== null);
+  return [...evasions, ...ranked.slice(0, Math.max(0, count - 1)).reverse()];
+}
+
+/** One of the lines, the same for the same words. */
+function evasion(player: string, lines: readonly string[], words: string): ExamplePair | null {
+  const npc = lines[hash32(words) % Math.max(1, lines.length)];
+  return npc === undefined ? null : { player, npc };
+}
+
+/** Whether the two share a word that carries meaning, or are nearly the same ("Who are you?" has none). */
+function isAbout(words: string, other: string): boolean {
+  if (sharedWeight(words, other) > 0) return true;
+  const [a, b] = [bag(words), bag(other)];
+  let shared = 0;
+  for (const word of b) if (a.has(word)) shared += 1;
+  return shared >= 2 && shared / (a.size + b.size - shared) >= 0.5;
 }
 
 /** For a bark: how this NPC talks in such a moment. */
