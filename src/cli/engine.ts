@@ -67,7 +67,6 @@ export const engineVerb: Verb = (program, runtime, signal) => {
         },
         signal,
       );
-      if (process.connected === true) process.disconnect();
     });
 };
 

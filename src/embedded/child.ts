@@ -21,7 +21,8 @@ export type ChildMessage =
 /** The IPC channel as the child needs it; `process` has this shape. */
 export interface ParentChannel {
   readonly connected?: boolean;
-  send?: ((message: ChildMessage) => boolean) | undefined;
+  send?: ((message: ChildMessage, sent: () => void) => boolean) | undefined;
+  disconnect?: () => void;
   once(event: 'disconnect', listener: () => void): unknown;
 }
 
@@ -44,9 +45,11 @@ export async function runEngine(
   const { runtime, log, parent } = parts;
   const orphaned = new AbortController();
   const hasParent = parent.send !== undefined && parent.connected === true;
-  const tell = (message: ChildMessage) => {
-    if (hasParent && parent.connected === true) parent.send?.(message);
-  };
+  const tell = (message: ChildMessage) =>
+    new Promise<void>((resolve) => {
+      if (!hasParent || parent.connected !== true || parent.send === undefined) return resolve();
+      parent.send(message, resolve);
+    });
   if (hasParent)
     parent.once('disconnect', () =>
       orphaned.abort(new ServiceError('draining', 'the parent process is gone')),
@@ -55,12 +58,12 @@ export async function runEngine(
   let scheduler: Scheduler | null = null;
   const metrics = new EngineMetrics(run.options.modelName, () => scheduler);
   try {
-    tell({ type: 'loading', ratio: 0 });
+    void tell({ type: 'loading', ratio: 0 });
     const startedMs = runtime.clock.monotonicMs();
     await using engine = await EmbeddedEngine.load(run.options, {
       clock: runtime.clock,
       observer: metrics.observer,
-      onProgress: (ratio) => tell({ type: 'loading', ratio }),
+      onProgress: (ratio) => void tell({ type: 'loading', ratio }),
     });
     scheduler = engine.scheduler;
     await using server = await startEngineServer(
@@ -82,12 +85,15 @@ export async function runEngine(
       loadMs: Math.round(runtime.clock.monotonicMs() - startedMs),
     });
     parts.onReady(server.baseUrl);
-    tell({ type: 'ready', port: server.port, baseUrl: server.baseUrl });
+    void tell({ type: 'ready', port: server.port, baseUrl: server.baseUrl });
     await abortable(new Promise<never>(() => {}), ends.signal).catch(() => {});
     log.info('engine.stopping', { reason: ServiceError.from(ends.signal.reason).message });
   } catch (error) {
     const failure = ServiceError.from(error);
-    tell({ type: 'failed', code: failure.code, message: failure.message });
+    await tell({ type: 'failed', code: failure.code, message: failure.message });
     throw failure;
+  } finally {
+    // An open channel would keep the process alive.
+    if (hasParent && parent.connected === true) parent.disconnect?.();
   }
 }

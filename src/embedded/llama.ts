@@ -183,8 +183,9 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
 /** Native lines arrive through the event loop; two turns are enough for all that were written before the failure. */
 async function nativeReason(lines: readonly string[]): Promise<string> {
   for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
-  const telling = lines.filter((line) => /error|fail|invalid|corrupt|not within|magic|alloc/i.test(line));
-  return (telling.length > 0 ? telling : lines).slice(0, 3).join('; ').slice(0, 500);
+  const native = lines.filter((line) => !line.startsWith('Failed simulating'));
+  const telling = native.filter((line) => /error|fail|invalid|corrupt|not within|magic|alloc/i.test(line));
+  return (telling.length > 0 ? telling : native).slice(0, 3).join('; ').slice(0, 500);
 }
 
 function loadFailure(path: string, error: unknown, reason: string): ServiceError {
@@ -196,7 +197,7 @@ function loadFailure(path: string, error: unknown, reason: string): ServiceError
 function isMemoryFailure(error: unknown, reason: string): boolean {
   return (
     error instanceof InsufficientMemoryError ||
-    /out of memory|failed to allocate|cannot allocate|not enough memory/i.test(
+    /bad_alloc|out of memory|failed to allocate|cannot allocate|not enough memory/i.test(
       `${messageOf(error)} ${reason}`,
     )
   );

@@ -210,7 +210,7 @@ export class EngineSupervisor implements AsyncDisposable {
     loadTimer?.[Symbol.dispose]();
     this.#stop.signal.removeEventListener('abort', onStop);
     const known = failure as { code: string; message: string } | null;
-    const words = known?.message ?? lastLine(lastWords);
+    const words = known?.message ?? lastLines(lastWords);
     return {
       reason: words === '' ? ending : `${words} (${ending})`,
       isPermanent: known !== null && PERMANENT.includes(known.code as ErrorCode) && known.code in ERRORS,
@@ -254,6 +254,13 @@ export class EngineSupervisor implements AsyncDisposable {
   }
 }
 
-function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+/** The end of what the child wrote: the command line gives an error and what to do, a line each. */
+function lastLines(text: string): string {
+  return text
+    .trim()
+    .split('\n')
+    .slice(-2)
+    .map((line) => line.trim())
+    .join(' ')
+    .slice(-500);
 }
