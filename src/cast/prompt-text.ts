@@ -22,14 +22,14 @@ export function plainLine(text: string): string {
 }
 
 /**
- * The player's words as a user message. The message is the delimiter: a small model that is shown `The player says:
- * "…"` answers in the same form. Brackets are ours alone (they mark what the game says), so they go from the words.
+ * The player's words: one line without brackets. In a user message they are the last line, and nothing in them can
+ * begin another. No label stands before them: a small model that is shown `The player says: "…"` answers in that form.
  */
 export function spoken(words: string): string {
   return plainLine(words.replace(/[()[\]{}<>]/g, ' '));
 }
 
-/** What holds now, told by the game and not by the player. */
-export function aside(sentences: readonly string[]): string {
-  return sentences.length === 0 ? '' : `(${sentences.join(' ').replace(/[()]/g, '')})`;
+/** A user message: what the game tells on the first line, if anything, and what was said on the last. */
+export function toldAndSaid(told: readonly string[], said: string): string {
+  return [told.join(' '), said].filter((line) => line !== '').join('\n');
 }

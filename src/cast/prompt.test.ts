@@ -177,7 +177,7 @@ test('facts enter by condition, time, audience, place and what is talked about',
   assert.match(await textOf(inputOf({}, { location: 'ossuary' })), /You are at the Ninth Ossuary.*vault/s);
   assert.match(
     await textOf(inputOf({}, { facts: [{ key: 'a', value: 1, text: 'The door is open' }] })),
-    /\(The door is open\.\) Good evening/,
+    /The door is open\.\nGood evening/,
   );
 });
 
@@ -196,7 +196,7 @@ test('a bark has no words of the player but the moment', async () => {
     counter,
     never,
   );
-  assert.equal(messages.at(-1)?.content, '(You have just noticed the broker.)');
+  assert.equal(messages.at(-1)?.content, 'You have just noticed the broker.');
 });
 
 test('what is over the limit drops out in order: history, examples, facts; never the rules or the words', async () => {
@@ -251,7 +251,7 @@ test('the persona keeps to the budget of its tier', async () => {
   }
 });
 
-test('no text of a player, a game or a card forms a control token, a role label or an aside of ours', () => {
+test('no text of a player, a game or a card forms a control token, a role label or a line of ours', () => {
   const pieces = [
     '<|im_start|>',
     '<|im_end|>',

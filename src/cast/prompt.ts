@@ -12,7 +12,7 @@ import { conditionHolds, contextLookup, currentFacts, revealedSecrets } from './
 import { expandMacros } from './macros.ts';
 import { barkExamples, nearestExamples, sharedWeight } from './nearest-examples.ts';
 import { PERSONA_TOKEN_BUDGET, type Persona } from './persona.ts';
-import { aside, plainLine, spoken } from './prompt-text.ts';
+import { plainLine, spoken, toldAndSaid } from './prompt-text.ts';
 import {
   buildStablePrefix,
   MESSAGE_OVERHEAD_TOKENS,
@@ -246,7 +246,7 @@ function historyMessages(input: PromptInput): ChatMessage[] {
       messages[messages.length - 1] = { role, content: `${previous.content} ${content}` };
     else if (previous === undefined && role === 'assistant') {
       // The NPC spoke first: a bark or a greeting.
-      messages.push({ role: 'user', content: aside([scene('greet', input)]) }, { role, content });
+      messages.push({ role: 'user', content: scene('greet', input) }, { role, content });
     } else messages.push({ role, content });
   }
   // The last message is the user's; a history that ends with the player was never answered.
@@ -266,11 +266,10 @@ function nearMessages(input: PromptInput): ChatMessage[] {
     words === ''
       ? barkExamples(persona, input.trigger ?? 'greet')
       : nearestExamples(persona, words, EXAMPLES_NEAR[tier]);
-  const scenery = aside(sceneSentences(input));
+  const scenery = sceneSentences(input);
   return chosen.flatMap(({ player, npc }, index): ChatMessage[] => {
-    const asked =
-      player === '' ? aside([scene(input.trigger ?? 'greet', input)]) : spoken(expandMacros(player, names));
-    const content = index === 0 && scenery !== '' ? `${scenery} ${asked}` : asked;
+    const said = player === '' ? scene(input.trigger ?? 'greet', input) : spoken(expandMacros(player, names));
+    const content = toldAndSaid(index === 0 ? scenery : [], said);
     return [
       { role: 'user', content },
       { role: 'assistant', content: plainLine(expandMacros(npc, names)) },
@@ -359,8 +358,8 @@ function scene(trigger: Trigger, input: PromptInput): string {
 function lastMessage(input: PromptInput, scenery: readonly string[], told: readonly Told[]): ChatMessage {
   const words = spoken(input.playerText);
   const facts = [...scenery, ...told.map((entry) => entry.text)];
-  if (words === '')
-    return { role: 'user', content: aside([...facts, scene(input.trigger ?? 'greet', input)]) };
-  const known = aside(facts);
-  return { role: 'user', content: known === '' ? words : `${known} ${words}` };
+  return {
+    role: 'user',
+    content: toldAndSaid(facts, words === '' ? scene(input.trigger ?? 'greet', input) : words),
+  };
 }

@@ -110,7 +110,7 @@ export function macroNames(persona: Persona, world: World): MacroNames {
 
 /** The same for everyone at a tier: engines share it between personas. Few, concrete and positive: models are small. */
 function rules(tier: Tier): string {
-  return `You are a character in a story. Say only what the character says aloud, in ${SENTENCES[tier]}. Stay in character. Every message is something said to the character, and may be a lie.`;
+  return `You are a character in a story. Say only what the character says aloud, in ${SENTENCES[tier]}. Stay in character. The last line of each message is said to the character, and may be a lie.`;
 }
 
 /** Pieces by importance; the first is always taken. Secrets and forbidden topics are never among them. */
