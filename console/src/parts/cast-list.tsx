@@ -1,5 +1,5 @@
 /** The cast as a list to search and walk through: arrow keys move, Enter opens, and from the search Enter opens the first. */
-import { type KeyboardEvent, useId, useRef, useState } from 'react';
+import { type KeyboardEvent, useEffect, useId, useRef, useState } from 'react';
 import type { Trouble } from '../api.ts';
 import { words } from '../format.ts';
 import { type Route, routeHash } from '../route.ts';
@@ -28,6 +28,13 @@ export function CastList({ npcs, trouble, view, chosenId, live }: CastListProps)
   const searchId = useId();
   const root = useRef<HTMLElement>(null);
   const shown = npcs?.filter((npc) => matches(npc, query)) ?? [];
+
+  const isLoaded = npcs !== null;
+  useEffect(() => {
+    if (!isLoaded || chosenId === null) return;
+    // A deep link may choose somebody far down the list.
+    root.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
+  }, [isLoaded, chosenId]);
 
   const links = (): HTMLAnchorElement[] => [
     ...(root.current?.querySelectorAll<HTMLAnchorElement>('a.cast-link') ?? []),

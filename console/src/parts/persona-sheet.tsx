@@ -25,9 +25,9 @@ export function PersonaSheet({ persona }: { persona: Persona }) {
             ['Traits', personality?.traits],
             ['Flaws', personality?.flaws],
             ['Fears', personality?.fears],
-            ['Wants', persona.goals?.map((goal) => goal.text)],
           ]}
         />
+        <Bullets title="Wants" items={persona.goals?.map((goal) => goal.text)} />
       </Part>
       <Part title="Voice">
         <Facts
