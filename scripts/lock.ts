@@ -1,8 +1,9 @@
 /**
  * `npm run lock`: writes package-lock.json so that `npm ci` brings one platform's binaries and works on all of them.
- * npm alone leaves two faults: a platform package that it could not fetch while locking is left out, and `npm ci` then
- * refuses the whole file; and the arm64 engine calls itself fit for x64, where it is 20 MB that nobody loads.
- * Both are mended here and kept mended by `tests/lockfile.test.ts`.
+ * npm alone leaves three faults: a platform package that it could not fetch while locking is left out, and `npm ci` then
+ * refuses the whole file; the arm64 engine calls itself fit for x64, where it is 20 MB that nobody loads; and npm 10,
+ * which knows no `allowScripts`, would compile what carries its binaries already. All are mended here and kept mended by
+ * `tests/lockfile.test.ts`.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -14,6 +15,9 @@ export interface LockedPackage {
   cpu?: string[];
   libc?: string[];
   optional?: boolean;
+  hasInstallScript?: boolean;
+  /** False keeps npm from running node-gyp on a package that has a `binding.gyp` and no install script. */
+  gypfile?: boolean;
   dev?: boolean;
   optionalDependencies?: Record<string, string>;
   [other: string]: unknown;
@@ -62,8 +66,11 @@ export function platformOf(
   return { os, cpu, libc };
 }
 
-/** A copy of the lock with an entry for every optional platform package, each fit only for the platform it names. */
-export function mendLock(lock: LockFile): LockFile {
+/**
+ * A copy of the lock with an entry for every optional platform package, each fit only for the platform it names, and
+ * with install scripts only where `allowScripts` says true.
+ */
+export function mendLock(lock: LockFile, allowScripts: Readonly<Record<string, boolean>>): LockFile {
   const packages: Record<string, LockedPackage> = structuredClone(lock.packages);
   for (const owner of Object.values(lock.packages)) {
     for (const [name, range] of Object.entries(owner.optionalDependencies ?? {})) {
@@ -85,6 +92,12 @@ export function mendLock(lock: LockFile): LockFile {
     if (!key.startsWith('node_modules/@node-llama-cpp/') || entry.name === 'empty-npm-package') continue;
     const platform = platformOf(key.slice('node_modules/'.length));
     if (platform !== null) entry.cpu = [platform.cpu];
+  }
+  for (const [key, entry] of Object.entries(packages)) {
+    const name = key.slice(key.lastIndexOf('node_modules/') + 'node_modules/'.length);
+    if (key === '' || allowScripts[name] !== false) continue;
+    delete entry.hasInstallScript;
+    entry.gypfile = false;
   }
   const sorted = Object.keys(packages).sort((left, right) => left.localeCompare(right, 'en'));
   return {
@@ -109,5 +122,8 @@ if (import.meta.main) {
   if (npm.status !== 0) process.exit(npm.status ?? 1);
   const path = new URL('../package-lock.json', import.meta.url);
   const lock = JSON.parse(readFileSync(path, 'utf8')) as LockFile;
-  writeFileSync(path, `${JSON.stringify(mendLock(lock), null, 2)}\n`);
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    allowScripts: Record<string, boolean>;
+  };
+  writeFileSync(path, `${JSON.stringify(mendLock(lock, manifest.allowScripts), null, 2)}\n`);
 }

@@ -20,11 +20,15 @@ const engines = Object.entries(lock.packages).filter(([key]) =>
 
 test('the lock is as `npm run lock` leaves it', () => {
   assert.deepEqual(
-    Object.keys(mendLock(lock).packages),
+    Object.keys(mendLock(lock, manifest.allowScripts).packages),
     Object.keys(lock.packages),
     'run: npm run lock, and commit package-lock.json',
   );
-  assert.deepEqual(mendLock(lock), lock, 'run: npm run lock, and commit package-lock.json');
+  assert.deepEqual(
+    mendLock(lock, manifest.allowScripts),
+    lock,
+    'run: npm run lock, and commit package-lock.json',
+  );
 });
 
 test('every platform gets exactly one engine binary, and no GPU build', () => {
@@ -57,7 +61,7 @@ test('install scripts run for the pinned Node alone', () => {
   const allowed = Object.entries(manifest.allowScripts).filter(([, isAllowed]) => isAllowed);
   assert.deepEqual(allowed, [['node', true]]);
   const unnamed = Object.entries(lock.packages)
-    .filter(([key, entry]) => entry['hasInstallScript'] === true && key !== '')
+    .filter(([key, entry]) => entry.hasInstallScript === true && key !== '')
     .map(([key]) => key.slice(key.lastIndexOf('node_modules/') + 'node_modules/'.length))
     .filter((name) => manifest.allowScripts[name] === undefined);
   assert.deepEqual(unnamed, [], 'decide each in allowScripts of package.json');
@@ -77,17 +81,22 @@ test('a platform is read from the name of its package', () => {
   assert.equal(platformOf('fsevents'), null);
 });
 
-test('an entry that npm could not fetch is put back, and the arm64 engine is for arm64', () => {
-  const mended = mendLock({
-    packages: {
-      'node_modules/tool': {
-        version: '2.0.0',
-        dev: true,
-        optionalDependencies: { '@tool/linux-x64-musl': '2.0.0' },
+test('a platform entry is put back, the arm64 engine is for arm64, and no script runs that is not allowed', () => {
+  const mended = mendLock(
+    {
+      packages: {
+        'node_modules/tool': {
+          version: '2.0.0',
+          dev: true,
+          optionalDependencies: { '@tool/linux-x64-musl': '2.0.0' },
+        },
+        'node_modules/database': { hasInstallScript: true },
+        'node_modules/runtime': { hasInstallScript: true },
+        'node_modules/@node-llama-cpp/linux-arm64': { os: ['linux'], cpu: ['arm64', 'x64'] },
       },
-      'node_modules/@node-llama-cpp/linux-arm64': { os: ['linux'], cpu: ['arm64', 'x64'] },
     },
-  });
+    { database: false, runtime: true },
+  );
   assert.deepEqual(mended.packages['node_modules/@tool/linux-x64-musl'], {
     version: '2.0.0',
     cpu: ['x64'],
@@ -96,5 +105,7 @@ test('an entry that npm could not fetch is put back, and the arm64 engine is for
     optional: true,
     os: ['linux'],
   });
+  assert.deepEqual(mended.packages['node_modules/database'], { gypfile: false });
+  assert.deepEqual(mended.packages['node_modules/runtime'], { hasInstallScript: true });
   assert.deepEqual(mended.packages['node_modules/@node-llama-cpp/linux-arm64']?.cpu, ['arm64']);
 });
