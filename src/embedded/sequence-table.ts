@@ -19,6 +19,11 @@ export interface Reuse {
   readonly tokens: number;
 }
 
+/** A prompt that begins with this share of what a sequence holds is the next turn of the same conversation. */
+const CONTINUES_RATIO = 0.8;
+/** A kept prefix that shares so much serves as well. */
+const SERVES_RATIO = 0.8;
+
 export class SequenceTable {
   readonly #lines: SequenceState[];
   readonly #kept: SequenceState[];
@@ -44,8 +49,8 @@ export class SequenceTable {
 
   /**
    * Takes a free sequence for a line. llama.cpp merges only a contiguous range of ids into one pass, so a hole in the
-   * range of busy ones is filled first, then its neighbours; among those allowed the one that holds most of the prompt
-   * wins, then the one used longest ago.
+   * range of busy ones is filled first, then its neighbours. Among those allowed the one wins whose tokens the prompt
+   * goes on from, then the one used longest ago: a shared beginning is copied, so nobody else's conversation need go.
    */
   take(prompt: readonly number[]): SequenceState | null {
     const busy = this.#lines.filter((line) => line.isBusy).map((line) => line.index);
@@ -55,15 +60,11 @@ export class SequenceTable {
     const holes = free.filter((line) => line.index > low && line.index < high);
     const beside = free.filter((line) => line.index === low - 1 || line.index === high + 1);
     const allowed = busy.length === 0 ? free : holes.length > 0 ? holes : beside;
-    let best: SequenceState | null = null;
-    let bestShared = -1;
-    for (const line of allowed) {
-      const shared = sharedLength(line.held, prompt);
-      if (shared > bestShared || (shared === bestShared && best !== null && line.usedAt < best.usedAt)) {
-        best = line;
-        bestShared = shared;
-      }
-    }
+    const continued = allowed
+      .map((line) => ({ line, shared: sharedLength(line.held, prompt) }))
+      .filter(({ line, shared }) => shared >= line.held.length * CONTINUES_RATIO)
+      .sort((a, b) => b.shared - a.shared)[0]?.line;
+    const best = continued ?? allowed.sort((a, b) => a.usedAt - b.usedAt)[0] ?? null;
     if (best !== null) {
       best.isBusy = true;
       this.touch(best);
@@ -102,13 +103,13 @@ export class SequenceTable {
 
   /**
    * The sequence that should keep `prefix`, or null when it is kept already (as good as: a kept prefix that shares
-   * four fifths serves, so a system message with a changing end does not push the others out).
+   * most of it serves, so a system message with a changing end does not push the others out).
    */
   placeFor(prefix: readonly number[]): SequenceState | null {
     if (prefix.length < this.#copyGainMin) return null;
     let oldest: SequenceState | null = null;
     for (const sequence of this.#kept) {
-      if (sharedLength(sequence.held, prefix) >= prefix.length * 0.8) {
+      if (sharedLength(sequence.held, prefix) >= prefix.length * SERVES_RATIO) {
         this.touch(sequence);
         return null;
       }

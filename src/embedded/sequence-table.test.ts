@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { SequenceTable, sharedLength } from './sequence-table.ts';
+
+const persona = Array.from({ length: 40 }, (_none, index) => index);
+const line = (...tail: number[]) => [...persona, ...tail];
+
+describe('SequenceTable', () => {
+  it('keeps the busy sequences one contiguous range, however lines come and go, once a hole was filled', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(7), { maxLength: 60 }), (moves) => {
+        const table = new SequenceTable({ lines: 8, kept: 0, copyGainMin: 4 });
+        const busy: NonNullable<ReturnType<typeof table.take>>[] = [];
+        for (const move of moves) {
+          const gone = busy[move];
+          if (gone !== undefined) {
+            table.release(gone);
+            busy.splice(move, 1);
+          } else if (busy.length < 8) {
+            const before = new Set(busy.map((sequence) => sequence.index));
+            const taken = table.take([move, 1, 2]);
+            assert.ok(taken !== null && !before.has(taken.index));
+            if (before.size > 0) {
+              const low = Math.min(...before);
+              const high = Math.max(...before);
+              const hadHole = high - low + 1 > before.size;
+              assert.ok(
+                hadHole
+                  ? taken.index > low && taken.index < high
+                  : taken.index === low - 1 || taken.index === high + 1,
+              );
+            }
+            busy.push(taken);
+          }
+        }
+        assert.equal(table.hasFree, busy.length < 8);
+      }),
+    );
+  });
+
+  it('gives a conversation its own sequence back and everyone else the one used longest ago', () => {
+    const table = new SequenceTable({ lines: 3, kept: 0, copyGainMin: 4 });
+    for (const tail of [100, 200, 300]) {
+      const sequence = table.take(line(tail));
+      assert.ok(sequence !== null);
+      sequence.held = line(tail);
+      table.release(sequence);
+    }
+    assert.equal(table.take(line(200, 201))?.index, 1);
+  });
+
+  it('copies from wherever most of the prompt is held, when it saves enough, and leaves a token to evaluate', () => {
+    const table = new SequenceTable({ lines: 2, kept: 1, copyGainMin: 8 });
+    const first = table.take(line(1));
+    const second = table.take(line(2));
+    assert.ok(first !== null && second !== null);
+    first.held = line(1);
+    assert.deepEqual(table.reuse(second, line(2)), { source: first.index, tokens: 40 });
+    assert.deepEqual(table.reuse(second, persona), { source: first.index, tokens: 39 });
+    second.held = persona.slice(0, 34);
+    assert.deepEqual(table.reuse(second, line(2)), { source: null, tokens: 34 });
+    assert.deepEqual(table.reuse(first, line(1)), { source: null, tokens: 40 });
+  });
+
+  it('keeps each persona once and pushes out the one used longest ago', () => {
+    const table = new SequenceTable({ lines: 1, kept: 2, copyGainMin: 4 });
+    const other = persona.map((token) => token + 1_000);
+    const third = persona.map((token) => token + 2_000);
+    const keep = (prefix: number[]) => {
+      const place = table.placeFor(prefix);
+      if (place !== null) place.held = prefix;
+      return place?.index ?? null;
+    };
+    const places = [keep(persona), keep(other)];
+    assert.deepEqual(places.toSorted(), [1, 2]);
+    assert.equal(keep(line(7).slice(0, 41)), null, 'as good as kept');
+    assert.equal(keep([1, 2, 3]), null, 'too short to be worth it');
+    assert.equal(keep(third), places[1], 'the persona was asked for since');
+  });
+
+  it('measures what two lists share', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(2)), fc.array(fc.nat(2)), (a, b) => {
+        const length = sharedLength(a, b);
+        assert.deepEqual(a.slice(0, length), b.slice(0, length));
+        assert.ok(length === a.length || length === b.length || a[length] !== b[length]);
+      }),
+    );
+  });
+});
