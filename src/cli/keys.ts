@@ -5,7 +5,6 @@ import { ServiceError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { type ApiKey, KEY_SCOPES, type KeyScope, type Store } from '../core/store.ts';
 import { dataDirectory } from '../store/location.ts';
-import { openStore } from '../store/store.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import type { Verb } from './index.ts';
 
@@ -15,13 +14,15 @@ interface StoreFlags {
 }
 
 /** The verb `keys` with its three commands. */
-export const keys: Verb = (program, runtime, signal) => {
+export const keysVerb: Verb = (program, runtime, signal) => {
   const group = program
     .command('keys')
     .description(
       'API keys for game servers and operators. Without any key the service answers on this machine only.',
     );
   const withStore = async (flags: StoreFlags, action: (store: Store) => Promise<void>) => {
+    // Loaded here, so that no other verb pays for the databases' drivers.
+    const { openStore } = await import('../store/store.ts');
     await using store = await openStore(
       {
         url: flags.databaseUrl ?? runtime.environment['DATABASE_URL'],

@@ -75,6 +75,11 @@ export class KeyRing {
     }
   }
 
+  /** Resolves when the background refresh has ended; it ends when the store closes. */
+  async ended(): Promise<void> {
+    await this.#refreshing;
+  }
+
   /** One read serves all who wait, if it began after they came. */
   async #loadThenGet(id: string): Promise<StoredKey | undefined> {
     await this.#loading?.catch(() => {});

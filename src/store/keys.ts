@@ -116,6 +116,11 @@ export class StoredKeys implements KeyStore {
     await this.#ring.flush();
   }
 
+  /** Resolves when nothing of this runs in the background; to be awaited after the store closed. */
+  async ended(): Promise<void> {
+    await this.#ring.ended();
+  }
+
   async #loadActive(): Promise<readonly StoredKey[]> {
     const rows = await this.#access.run('load_keys', (db) =>
       db

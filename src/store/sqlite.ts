@@ -6,7 +6,7 @@
  * operating system's cache. It does not cover a power cut or a kernel crash: those may lose the last writes since the
  * last checkpoint, never the file's integrity (https://sqlite.org/pragma.html#pragma_synchronous).
  */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
@@ -30,15 +30,17 @@ export const MEMORY_FILE = ':memory:';
 export function openSqlite(file: string): Backend {
   let database: Database.Database | null = null;
   try {
-    if (file !== MEMORY_FILE) mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    if (file !== MEMORY_FILE) {
+      mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+      // The file holds what players said. Made by us first, since SQLite gives its companions the mode of the file.
+      closeSync(openSync(file, 'a', 0o600));
+    }
     database = new Database(file, { timeout: BUSY_WAIT_MS });
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = NORMAL');
     database.pragma(`journal_size_limit = ${JOURNAL_BYTES_MAX}`);
     // Says at open, not at the first turn, that the file can be read but not written.
     database.exec('begin immediate; rollback');
-    // The file holds what players said; SQLite gives its companions the same mode.
-    if (file !== MEMORY_FILE) chmodSync(file, 0o600);
   } catch (error) {
     database?.close();
     throw new ServiceError('store_unavailable', explainSqlite(error, file).message, { cause: error });
@@ -90,7 +92,17 @@ function explainSqlite(error: unknown, file: string): Failure {
   if (is('SQLITE_FULL', 'ENOSPC', 'EDQUOT'))
     return { kind: 'failed', message: `the disk of ${file} is full (${code}); free some space` };
   if (
-    is('SQLITE_READONLY', 'SQLITE_CANTOPEN', 'SQLITE_PERM', 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST')
+    is(
+      'SQLITE_READONLY',
+      'SQLITE_CANTOPEN',
+      'SQLITE_PERM',
+      'EACCES',
+      'EPERM',
+      'EROFS',
+      'ENOTDIR',
+      'EEXIST',
+      'EISDIR',
+    )
   )
     return {
       kind: 'failed',

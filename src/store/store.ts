@@ -14,7 +14,7 @@ import { StoredIdempotency } from './idempotency.ts';
 import { StoredKeys } from './keys.ts';
 import { migrate } from './migrate.ts';
 import { openPostgres } from './postgres.ts';
-import { pruneForever } from './prune.ts';
+import { type Pruned, prune, pruneForever } from './prune.ts';
 import { openSqlite } from './sqlite.ts';
 
 export const storeOptionsSchema = z.strictObject({
@@ -49,6 +49,11 @@ export interface OpenStoreOptions {
   readonly onFailure?: (operation: string) => void;
 }
 
+export interface OpenedStore extends Store {
+  /** Removes what is due now, as the store does every minute by itself. */
+  prune(signal: AbortSignal): Promise<Pruned>;
+}
+
 /** The name of the file in the data folder. */
 export const STORE_FILE = 'greenroom.db';
 
@@ -57,7 +62,7 @@ export const STORE_FILE = 'greenroom.db';
  * file damaged, database away, tables of a newer version) and `config_invalid` for an address of another kind.
  * Aborting while it opens rejects with the signal's reason and leaves nothing open; later the signal has no effect.
  */
-export async function openStore(options: OpenStoreOptions, signal: AbortSignal): Promise<Store> {
+export async function openStore(options: OpenStoreOptions, signal: AbortSignal): Promise<OpenedStore> {
   signal.throwIfAborted();
   const access = new Access({ ...options, backend: openBackend(options) });
   try {
@@ -72,19 +77,19 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
     throw error;
   }
   const keys = new StoredKeys(access, options.random);
-  const pruning = pruneForever(
-    access,
-    options.turnRetentionDays ?? storeOptionsSchema.parse({}).turnRetentionDays,
-  );
+  const retentionDays = options.turnRetentionDays ?? storeOptionsSchema.parse({}).turnRetentionDays;
+  const pruning = pruneForever(access, retentionDays);
   return {
     conversations: new StoredConversations(access),
     keys,
     idempotency: new StoredIdempotency(access, options.random),
     health: () => probe(access),
+    prune: (pruneSignal) => prune(access, retentionDays, pruneSignal),
     [Symbol.asyncDispose]: async () => {
       if (access.closing.aborted) return;
       await keys.flush();
       await access.close();
+      await keys.ended();
       await pruning;
     },
   };
