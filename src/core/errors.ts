@@ -227,6 +227,13 @@ export const ERRORS = {
     title: 'The port is in use.',
     advice: 'Stop the other program or set PORT.',
   },
+  setup_incomplete: {
+    status: 500,
+    openai: 'server_error',
+    retryable: false,
+    title: 'This machine lacks something that Greenroom needs.',
+    advice: 'Run the command that the line names, then `greenroom doctor` again.',
+  },
   internal: {
     status: 500,
     openai: 'server_error',

