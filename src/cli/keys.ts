@@ -2,7 +2,6 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { ServiceError } from '../core/errors.ts';
-import type { Runtime } from '../core/runtime.ts';
 import { type ApiKey, KEY_SCOPES, type KeyScope, type Store } from '../core/store.ts';
 import { dataDirectory } from '../store/location.ts';
 import { silentLogger } from '../telemetry/log.ts';
@@ -36,7 +35,7 @@ export const keysVerb: Verb = (program, runtime, signal) => {
     await action(store);
   };
 
-  storeFlags(group.command('create').description('Make a key and print it. It is shown this once.'), runtime)
+  storeFlags(group.command('create').description('Make a key and print it. It is shown this once.'))
     .addOption(
       new Option(
         '--scope <scope...>',
@@ -57,7 +56,7 @@ export const keysVerb: Verb = (program, runtime, signal) => {
       });
     });
 
-  storeFlags(group.command('list').description('Show every key, never its secret.'), runtime)
+  storeFlags(group.command('list').description('Show every key, never its secret.'))
     .option('--json', 'as JSON')
     .action(async (flags: StoreFlags & { readonly json?: boolean }) => {
       await withStore(flags, async (store) => {
@@ -71,7 +70,6 @@ export const keysVerb: Verb = (program, runtime, signal) => {
       .command('revoke')
       .description('End a key. A running service refuses it within 5 seconds.')
       .argument('<id>', 'as `keys list` shows it, or the whole key'),
-    runtime,
   ).action(async (given: string, flags: StoreFlags) => {
     const id = /^gr_([0-9a-f]+)_/.exec(given)?.[1] ?? given;
     await withStore(flags, async (store) => {
@@ -82,12 +80,9 @@ export const keysVerb: Verb = (program, runtime, signal) => {
   });
 };
 
-function storeFlags(command: Command, runtime: Runtime): Command {
+function storeFlags(command: Command): Command {
   return command
-    .option(
-      '--data-dir <folder>',
-      `the data folder (GREENROOM_DATA; now ${dataDirectory(runtime.environment)})`,
-    )
+    .option('--data-dir <folder>', 'the data folder (GREENROOM_DATA; else ~/.local/share/greenroom)')
     .option('--database-url <url>', 'PostgreSQL in place of the file in the data folder (DATABASE_URL)');
 }
 

@@ -94,7 +94,7 @@ export interface StoreHealth {
   readonly isReachable: boolean;
   /** Milliseconds the probe took. */
   readonly probeMs: number;
-  /** The last failure, while nothing has succeeded since. */
+  /** What fails at present and what to do: on a full disk writes fail while reads go on. */
   readonly failure: string | null;
 }
 

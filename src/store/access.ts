@@ -6,7 +6,7 @@ import type { Kysely } from 'kysely';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { InvariantError } from '../lib/invariant.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, Failure } from './backend.ts';
 import type { Tables } from './tables.ts';
 
 /** More queries at once than this are refused: memory stays bounded when the database crawls. */
@@ -35,7 +35,8 @@ export class Access {
   #inFlight = 0;
   #restUntilMonoMs = Number.NEGATIVE_INFINITY;
   #loggedMonoMs = Number.NEGATIVE_INFINITY;
-  #failure: string | null = null;
+  /** By operation, what failed last and did not succeed since. As long as our list of operations. */
+  readonly #failures = new Map<string, Failure>();
 
   constructor(options: AccessOptions) {
     this.backend = options.backend;
@@ -44,9 +45,9 @@ export class Access {
     this.#onFailure = options.onFailure ?? (() => {});
   }
 
-  /** The last failure, while nothing has succeeded since. */
+  /** What fails at present: an operation's last failure, until that operation succeeds. */
   get failure(): string | null {
-    return this.#failure;
+    return [...this.#failures.values()].at(-1)?.message ?? null;
   }
 
   /** Aborts when the store closes; background work hangs on it. */
@@ -61,7 +62,7 @@ export class Access {
   async run<T>(operation: string, query: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
     this.closing.throwIfAborted();
     if (this.clock.monotonicMs() < this.#restUntilMonoMs)
-      throw this.#refuse(operation, this.#failure ?? 'the store could not be reached a moment ago');
+      throw this.#refuse(operation, this.failure ?? 'the store could not be reached a moment ago');
     if (this.#inFlight >= IN_FLIGHT_MAX)
       throw this.#refuse(
         operation,
@@ -70,8 +71,7 @@ export class Access {
     this.#inFlight += 1;
     try {
       const result = await this.#untilFree(query);
-      if (this.#failure !== null) this.log.info('store.recovered', { location: this.backend.location });
-      this.#failure = null;
+      if (this.#failures.size > 0) this.#recovered(operation);
       return result;
     } catch (error) {
       throw this.#failed(operation, error);
@@ -102,12 +102,23 @@ export class Access {
     }
   }
 
+  /** A disk that is full still lets one read, so a success speaks for its own operation, or for the connection. */
+  #recovered(operation: string): void {
+    this.#failures.delete(operation);
+    for (const [name, failure] of this.#failures)
+      if (failure.kind === 'unreachable') this.#failures.delete(name);
+    if (this.#failures.size === 0) this.log.info('store.recovered', { location: this.backend.location });
+  }
+
   #failed(operation: string, error: unknown): Error {
     if (error instanceof ServiceError || error instanceof InvariantError) return error;
-    const { kind, message } = this.backend.explain(error);
+    const failure = this.backend.explain(error);
+    const { kind, message } = failure;
     const nowMs = this.clock.monotonicMs();
     if (kind === 'unreachable') this.#restUntilMonoMs = nowMs + REST_MS;
-    this.#failure = message;
+    // Deleted first, so that the newest is last.
+    this.#failures.delete(operation);
+    this.#failures.set(operation, failure);
     if (nowMs - this.#loggedMonoMs >= LOG_EVERY_MS) {
       this.#loggedMonoMs = nowMs;
       this.log.error('store.failed', { operation, reason: message });

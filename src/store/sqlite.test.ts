@@ -217,6 +217,7 @@ describe('the store in an SQLite file', () => {
     assert.deepEqual(failures, ['append_turn']);
     assert.equal(access.failure, error.message);
     assert.equal((await conversations.loadWindow('c', '', 1_000)).length, Math.min(kept, 1_000));
+    assert.equal(access.failure, error.message, 'a read that succeeds does not hide it');
     await sql`pragma max_page_count = 100000`.execute(backend.db);
     assert.equal(await conversations.appendTurn(said('c', '', kept)), true);
     assert.equal(access.failure, null);

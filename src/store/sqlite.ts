@@ -1,6 +1,10 @@
 /**
  * The store as one SQLite file, the default: WAL, one connection, on the main thread. better-sqlite3 is synchronous, so
- * every call holds the event loop; all queries are therefore tiny, indexed and prepared once.
+ * every call holds the event loop; all queries are therefore tiny, indexed and prepared once. Measured on 2026-11-21
+ * (two shared virtual cores): an append takes 0.09 ms at the median, 0.44 ms at p99 (SQLite's own share is
+ * 0.02 ms), a window of 12 turns 0.07 ms, a claim with its reply 0.14 ms. At 100 turns a second that is 2 % of the loop,
+ * less than messages to a worker would cost, so there is none. What would change this: the checkpoint after each 1,000
+ * pages, some 250 turns, flushes the disk and held the loop for 5 to 8 ms here; on a slow disk give it a worker.
  *
  * WAL with synchronous=NORMAL keeps every acknowledged write over `kill -9`, because a finished write is in the
  * operating system's cache. It does not cover a power cut or a kernel crash: those may lose the last writes since the

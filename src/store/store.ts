@@ -108,14 +108,13 @@ function openBackend(options: OpenStoreOptions): Backend {
 async function probe(access: Access): Promise<StoreHealth> {
   const { kind, location } = access.backend;
   const startedMonoMs = access.clock.monotonicMs();
-  // A read can succeed where writes fail, as on a full disk, so a failure is told before the read clears it.
-  const before = access.failure;
-  let failure = before;
   let isReachable = true;
+  let failure: string | null = null;
   try {
     await access.run('probe', (db) =>
       db.selectFrom('greenroom_migrations').select('name').limit(1).execute(),
     );
+    failure = access.failure;
   } catch (error) {
     isReachable = false;
     failure = error instanceof Error ? error.message : String(error);
