@@ -60,12 +60,25 @@ export function squeeze(text: string): Squeezed {
 /** Letters from which on a phrase is looked for inside words as well; a shorter one only as whole words ("ash", "was he"). */
 const INSIDE_WORDS_FROM = 10;
 
-/** Whether `phrase` occurs in `text`, both squeezed. An empty phrase never does. */
-export function occursIn(text: Squeezed, phrase: string): boolean {
+/** Whether `phrase` occurs in `text`, both squeezed, and ends behind `from` letters. An empty phrase never does. */
+export function occursIn(text: Squeezed, phrase: string, from = 0): boolean {
   if (phrase === '') return false;
-  for (let at = text.letters.indexOf(phrase); at !== -1; at = text.letters.indexOf(phrase, at + 1)) {
+  for (
+    let at = text.letters.indexOf(phrase, from - phrase.length + 1);
+    at !== -1;
+    at = text.letters.indexOf(phrase, at + 1)
+  ) {
     if (phrase.length >= INSIDE_WORDS_FROM) return true;
     if (text.isWordStart[at] && text.isWordStart[at + phrase.length]) return true;
   }
   return false;
+}
+
+/** Two squeezed texts as one, only the last `keep` letters of the first. */
+export function joinSqueezed(first: Squeezed, second: Squeezed, keep: number): Squeezed {
+  const from = Math.max(0, first.letters.length - keep);
+  return {
+    letters: first.letters.slice(from) + second.letters,
+    isWordStart: [...first.isWordStart.slice(from, first.letters.length), ...second.isWordStart],
+  };
 }
