@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import { ServiceError } from '../core/errors.ts';
+import { realRuntime } from '../runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { rejectsWith } from '../testing/store-conformance.ts';
@@ -9,10 +10,12 @@ import { Access } from './access.ts';
 import { openPostgres } from './postgres.ts';
 import { MEMORY_FILE, openSqlite } from './sqlite.ts';
 
+const never = new AbortController().signal;
+
 describe('access to the store', () => {
   it('refuses more than 500 queries at once, and serves again when they are done', async () => {
     const access = new Access({
-      backend: openSqlite(MEMORY_FILE),
+      backend: await openSqlite(MEMORY_FILE, realRuntime.clock, never),
       clock: new ManualClock(),
       log: silentLogger,
     });
@@ -52,7 +55,11 @@ describe('access to the store', () => {
 
   it('asks again while another process holds the lock, for five seconds, and gives up when it closes', async () => {
     const clock = new ManualClock();
-    const access = new Access({ backend: openSqlite(MEMORY_FILE), clock, log: silentLogger });
+    const access = new Access({
+      backend: await openSqlite(MEMORY_FILE, realRuntime.clock, never),
+      clock,
+      log: silentLogger,
+    });
     const busy = Object.assign(new Error('database is locked'), { code: 'SQLITE_BUSY' });
     let asked = 0;
     const ask = () =>

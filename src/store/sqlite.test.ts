@@ -81,7 +81,7 @@ describe('the store in an SQLite file', () => {
   it('waits for another process that holds the write lock', async () => {
     const directory = path.join(root, 'held');
     await using store = await open(directory);
-    const other = openSqlite(path.join(directory, STORE_FILE));
+    const other = await openSqlite(path.join(directory, STORE_FILE), realRuntime.clock, never);
     await other.db.connection().execute(async (connection) => {
       await sql`begin immediate`.execute(connection);
       const append = store.conversations.appendTurn(said('c', '', 0));
@@ -95,7 +95,7 @@ describe('the store in an SQLite file', () => {
   it('opens a file of an older Greenroom and keeps what is in it', async () => {
     for (let known = 1; known < MIGRATIONS.length; known += 1) {
       const directory = path.join(root, `older${known}`);
-      const older = openSqlite(path.join(directory, STORE_FILE));
+      const older = await openSqlite(path.join(directory, STORE_FILE), realRuntime.clock, never);
       await migrate(older.db, 'sqlite', 0, MIGRATIONS.slice(0, known));
       await older.db
         .insertInto('turns')
@@ -121,7 +121,7 @@ describe('the store in an SQLite file', () => {
 
   it('refuses a file of a newer Greenroom, and leaves a migration that fails undone', async () => {
     const directory = path.join(root, 'newer');
-    const newer = openSqlite(path.join(directory, STORE_FILE));
+    const newer = await openSqlite(path.join(directory, STORE_FILE), realRuntime.clock, never);
     await migrate(newer.db, 'sqlite', 0, [
       ...MIGRATIONS,
       { name: '9999-later', apply: () => Promise.resolve() },
@@ -130,7 +130,7 @@ describe('the store in an SQLite file', () => {
     const error = await rejectsWith('store_unavailable', open(directory));
     assert.match(error.message, /newer Greenroom: it has 9999-later/);
 
-    const broken = openSqlite(path.join(root, 'broken.db'));
+    const broken = await openSqlite(path.join(root, 'broken.db'), realRuntime.clock, never);
     const half = {
       name: '0000-half',
       apply: async (db: typeof broken.db) => {
@@ -195,7 +195,7 @@ describe('the store in an SQLite file', () => {
 
   it('fails the turn and says so when the disk is full, and goes on when there is space again', async () => {
     const failures: string[] = [];
-    const backend = openSqlite(path.join(root, 'full.db'));
+    const backend = await openSqlite(path.join(root, 'full.db'), realRuntime.clock, never);
     const access = new Access({
       backend,
       clock: realRuntime.clock,

@@ -15,6 +15,7 @@ import path from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { ServiceError } from '../core/errors.ts';
+import type { Clock } from '../core/runtime.ts';
 import type { Backend, Failure } from './backend.ts';
 import type { Tables } from './tables.ts';
 
@@ -25,30 +26,62 @@ const STATEMENTS_MAX = 100;
 /** The write-ahead file is cut back to this after a checkpoint. */
 const JOURNAL_BYTES_MAX = 16 * 1024 * 1024;
 
+const OPEN_WAIT_MS = 5_000;
+
 export const MEMORY_FILE = ':memory:';
 
 /**
- * Opens or makes the file and its folder, readable by this user only. Throws `store_unavailable` that names the path,
- * what is wrong with it and what to do. `:memory:` keeps nothing after the process.
+ * Opens or makes the file and its folder, readable by this user only. Waits up to 5 seconds for another process that
+ * is opening it. Throws `store_unavailable` that names the path, what is wrong with it and what to do. `:memory:` keeps
+ * nothing after the process. Aborting the wait rejects with the signal's reason.
  */
-export function openSqlite(file: string): Backend {
-  let database: Database.Database | null = null;
-  try {
-    if (file !== MEMORY_FILE) {
-      mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-      // The file holds what players said. Made by us first, since SQLite gives its companions the mode of the file.
-      closeSync(openSync(file, 'a', 0o600));
+export async function openSqlite(file: string, clock: Clock, signal: AbortSignal): Promise<Backend> {
+  const startedMonoMs = clock.monotonicMs();
+  for (;;) {
+    try {
+      return backendOf(openDatabase(file), file);
+    } catch (error) {
+      const { kind, message } = explainSqlite(error, file);
+      // Only the first who opens a file can switch it to WAL, and SQLite does not let the others wait for that.
+      if (kind !== 'busy' || clock.monotonicMs() - startedMonoMs > OPEN_WAIT_MS)
+        throw new ServiceError('store_unavailable', message, { cause: error });
     }
-    database = new Database(file, { timeout: BUSY_WAIT_MS });
+    await clock.sleep(10, signal);
+  }
+}
+
+function openDatabase(file: string): Database.Database {
+  if (file !== MEMORY_FILE) {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    createPrivately(file);
+  }
+  const database = new Database(file, { timeout: BUSY_WAIT_MS });
+  try {
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = NORMAL');
     database.pragma(`journal_size_limit = ${JOURNAL_BYTES_MAX}`);
     // Says at open, not at the first turn, that the file can be read but not written.
     database.exec('begin immediate; rollback');
+    return database;
   } catch (error) {
-    database?.close();
-    throw new ServiceError('store_unavailable', explainSqlite(error, file).message, { cause: error });
+    database.close();
+    throw error;
   }
+}
+
+/**
+ * The file holds what players said; SQLite gives its companions the mode of the file. An existing one is not opened:
+ * closing it would drop the locks that another store of this process holds on it (https://sqlite.org/howtocorrupt.html).
+ */
+function createPrivately(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o600));
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  }
+}
+
+function backendOf(database: Database.Database, file: string): Backend {
   return {
     kind: 'sqlite',
     location: file,

@@ -64,7 +64,7 @@ export const STORE_FILE = 'greenroom.db';
  */
 export async function openStore(options: OpenStoreOptions, signal: AbortSignal): Promise<OpenedStore> {
   signal.throwIfAborted();
-  const access = new Access({ ...options, backend: openBackend(options) });
+  const access = new Access({ ...options, backend: await openBackend(options, signal) });
   try {
     const applied = await access.run('migrate', (db) =>
       migrate(db, access.backend.kind, options.clock.nowMs()),
@@ -95,9 +95,10 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
   };
 }
 
-function openBackend(options: OpenStoreOptions): Backend {
+async function openBackend(options: OpenStoreOptions, signal: AbortSignal): Promise<Backend> {
   const { url } = options;
-  if (url === undefined || url === '') return openSqlite(path.join(options.directory, STORE_FILE));
+  if (url === undefined || url === '')
+    return await openSqlite(path.join(options.directory, STORE_FILE), options.clock, signal);
   if (/^postgres(ql)?:/.test(url)) return openPostgres(url, options.log);
   throw new ServiceError(
     'config_invalid',
