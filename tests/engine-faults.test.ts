@@ -159,6 +159,28 @@ describe('a model file that is broken', { skip: modelMissing }, () => {
     });
   }
 
+  it('is tried again after waits that double', async () => {
+    const waits: number[] = [];
+    const log = {
+      ...silentLogger,
+      warn: (event: string, fields?: Readonly<Record<string, unknown>>) => {
+        if (event === 'engine.exited') waits.push(Number(fields?.['waitMs']));
+      },
+    };
+    await using supervisor = new EngineSupervisor(
+      {
+        engine: { ...SMALL, modelPath: join(folder, 'nowhere.gguf') },
+        environment: process.env,
+        backoffMinMs: 4,
+        backoffMaxMs: 100,
+      },
+      { clock: realRuntime.clock, random: { ...realRuntime.random, next: () => 1 }, log },
+    );
+    supervisor.start();
+    await untilState(supervisor, () => waits.length >= 4);
+    assert.deepEqual(waits.slice(0, 4), [32, 64, 100, 100]);
+  });
+
   it('is healed by a whole file at the same place', async () => {
     const path = join(folder, 'healed.gguf');
     writeFileSync(path, 'not yet');

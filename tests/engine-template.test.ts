@@ -136,7 +136,7 @@ describe('templates of other models', () => {
       ['<s>', 1],
       ['</s>', 2],
     ]),
-    tokenize: (text: string) => [...text].map((character) => character.codePointAt(0) ?? 0),
+    tokenize: (text: string) => Array.from(text, (character) => character.codePointAt(0) ?? 0),
   });
   const text = (tokens: readonly number[]) =>
     tokens.map((token) => (token < 9 ? `{${token}}` : String.fromCodePoint(token))).join('');

@@ -8,6 +8,7 @@
  */
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
+import { idleCoreMeter } from './idle-cores.ts';
 import type { BatchItem, DecodeContext, Grammar, Sampler, SamplingSettings } from './llama.ts';
 import type { SequenceState } from './sequence-table.ts';
 import { SequenceTable, sharedLength } from './sequence-table.ts';
@@ -110,7 +111,7 @@ export class Scheduler implements AsyncDisposable {
     this.#options = options;
     this.#clock = clock;
     this.#observer = observer;
-    this.#governor = new ThreadGovernor(options.threads);
+    this.#governor = new ThreadGovernor(options.threads, idleCoreMeter());
     this.#table = new SequenceTable({
       lines: options.sequences,
       kept: options.prefixSequences,

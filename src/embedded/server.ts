@@ -3,7 +3,7 @@
  * its request at once. It listens on loopback for one gateway; keys and tenants are the gateway's business.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { createServer } from 'node:http';
+import { createServer, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
@@ -69,13 +69,7 @@ export async function startEngineServer(
   server.maxConnections = parts.options.connectionsMax;
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return socket.destroy();
-    const { body } = wireError(
-      new ServiceError('bad_request', `the request cannot be read: ${error.message}`),
-    );
-    const text = JSON.stringify(body);
-    socket.end(
-      `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
-    );
+    socket.end(unreadable(error));
   });
   const port = await listen(server, address);
   return {
@@ -87,6 +81,23 @@ export async function startEngineServer(
         server.closeAllConnections();
       }),
   };
+}
+
+/** The whole reply to bytes that never became a request. */
+function unreadable(error: NodeJS.ErrnoException): string {
+  const failure =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? new ServiceError('request_timeout', 'the request did not arrive whole in time')
+      : new ServiceError('bad_request', `the request cannot be read: ${error.message}`);
+  const { status, body } = wireError(failure);
+  const text = JSON.stringify(body);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'connection: close',
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(text)}`,
+  ];
+  return `${head.join('\r\n')}\r\n\r\n${text}`;
 }
 
 function listen(server: Server, address: { host: string; port: number }): Promise<number> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { idleCoreMeter } from './idle-cores.ts';
 import { ThreadGovernor } from './thread-governor.ts';
 
 type Machine = (threads: number, tokens: number) => number;
@@ -17,6 +18,7 @@ function run(governor: ThreadGovernor, passMs: Machine, steps: number, nowMs = 0
 }
 
 describe('ThreadGovernor', () => {
+  const unknown = () => null;
   const quiet: Machine = (threads, tokens) => tokens * (8 / threads + 0.2);
   /** As measured: the barriers cost per pass. */
   const contended: Machine = (threads, tokens) => tokens * 12 + (threads === 1 ? 0 : 1_300);
@@ -24,14 +26,14 @@ describe('ThreadGovernor', () => {
 
   it('climbs to all threads on a quiet machine and stays', () => {
     for (const most of [1, 2, 3, 6, 16]) {
-      const governor = new ThreadGovernor(most);
+      const governor = new ThreadGovernor(most, unknown);
       run(governor, quiet, 60);
       assert.equal(governor.threads, most);
     }
   });
 
   it('falls to what works when another program takes a core, and tries again ever more rarely', () => {
-    const governor = new ThreadGovernor(2);
+    const governor = new ThreadGovernor(2, unknown);
     const before = run(governor, quiet, 60);
     const steps = 400;
     const time = run(governor, contended, steps, before) - before;
@@ -40,14 +42,14 @@ describe('ThreadGovernor', () => {
   });
 
   it('comes back when the core is free again', () => {
-    const governor = new ThreadGovernor(2);
+    const governor = new ThreadGovernor(2, unknown);
     let time = run(governor, contended, 100);
     time = run(governor, quiet, 60_000 / 8, time);
     assert.equal(governor.threads, 2);
   });
 
   it('stays where more threads bring nothing', () => {
-    const governor = new ThreadGovernor(4);
+    const governor = new ThreadGovernor(4, unknown);
     run(governor, flat, 2_000);
     assert.ok(governor.threads <= 4);
     const counts: number[] = [];
@@ -56,5 +58,36 @@ describe('ThreadGovernor', () => {
       run(governor, flat, 1, 100_000 + step * 10);
     }
     assert.ok(counts.filter((threads) => threads === 2).length > 150);
+  });
+
+  it('does not even try where no core stands idle, and does as soon as one does', () => {
+    let idle = 0.1;
+    const governor = new ThreadGovernor(2, () => idle);
+    for (let step = 0; step < 500; step++) {
+      run(governor, contended, 1, step * 20);
+      assert.equal(governor.threads, 1);
+    }
+    idle = 0.95;
+    run(governor, quiet, 10, 20_000);
+    assert.equal(governor.threads, 2);
+  });
+});
+
+describe('idleCoreMeter', () => {
+  it('counts the cores that stood idle between two calls', () => {
+    const core = (user: number, idle: number) => ({
+      model: '',
+      speed: 0,
+      times: { user, nice: 0, sys: 0, idle, irq: 0 },
+    });
+    const reads = [
+      [core(0, 0), core(0, 0)],
+      [core(40, 10), core(0, 50)],
+      [core(1_000, 0), core(250, 750)],
+    ];
+    const meter = idleCoreMeter(() => reads.shift() ?? []);
+    assert.equal(meter(), null, 'too soon to tell');
+    assert.equal(meter(), 0.75);
+    assert.equal(meter(), null, 'no counters here');
   });
 });

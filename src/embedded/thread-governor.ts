@@ -1,9 +1,10 @@
 /**
  * How many threads a pass should use. The threads of a pass spin at some five hundred barriers per token; when another
  * program holds a core, each barrier waits for a scheduler's slice, and two threads on two busy cores were measured
- * 100 times slower than one (November 2026). So the count climbs while more threads pay and falls at once when they do
- * not. Pure: time and durations come from the caller.
+ * 100 times slower than one (November 2026). So the count climbs when cores stand idle and more threads pay, and falls at
+ * once when they do not. Pure: time, durations and idle cores come from the caller.
  */
+import type { IdleCores } from './idle-cores.ts';
 
 interface Level {
   readonly threads: number;
@@ -17,7 +18,9 @@ const WORSE = 1.1;
 /** One pass that is so much worse is enough. */
 const DISASTER = 3;
 const TRIAL_STEPS = 3;
-const PROBE_MIN_MS = 500;
+const PROBE_MIN_MS = 250;
+/** Share of the cores that more threads would take which must stand idle before it is tried. */
+const IDLE_RATIO = 0.7;
 const PROBE_MAX_MS = 30_000;
 
 export class ThreadGovernor {
@@ -27,7 +30,11 @@ export class ThreadGovernor {
   #probeAtMs = 0;
   #probeWaitMs = PROBE_MIN_MS;
 
-  constructor(threadsMax: number) {
+  readonly #idleCores: IdleCores;
+
+  /** Where `idleCores` gives null, more threads are tried without asking. */
+  constructor(threadsMax: number, idleCores: IdleCores) {
+    this.#idleCores = idleCores;
     const counts = new Set<number>([threadsMax]);
     for (let threads = 1; threads < threadsMax; threads *= 2) counts.add(threads);
     this.#levels = [...counts]
@@ -62,12 +69,16 @@ export class ThreadGovernor {
       // Still worth it after a while: the next trouble is a new one.
       if (this.#stepsHere > 20 * TRIAL_STEPS) this.#probeWaitMs = PROBE_MIN_MS;
     }
-    const canClimb = this.#level < this.#levels.length - 1;
-    if (canClimb && this.#stepsHere >= TRIAL_STEPS && pass.nowMs >= this.#probeAtMs) {
-      // What was measured up there may be from harder times.
-      this.#levels[this.#level + 1]?.costs.clear();
-      this.#move(1);
+    const above = this.#levels[this.#level + 1];
+    if (above === undefined || this.#stepsHere < TRIAL_STEPS || pass.nowMs < this.#probeAtMs) return;
+    const idle = this.#idleCores();
+    if (idle !== null && idle < (above.threads - here.threads) * IDLE_RATIO) {
+      this.#probeAtMs = pass.nowMs + PROBE_MIN_MS;
+      return;
     }
+    // What was measured up there may be from harder times.
+    above.costs.clear();
+    this.#move(1);
   }
 
   #move(by: number): void {
