@@ -213,14 +213,14 @@ function wantedSources(
 }
 
 /** Bytes of an earlier start may be the wrong ones; then the fault is not the source's, and it gets another try. */
-async function retryFromZero(paths: ModelPaths, fetch: () => Promise<void>): Promise<void> {
+async function retryFromZero(paths: ModelPaths, attempt: () => Promise<void>): Promise<void> {
   const hadBytes = ((await fileBytes(paths.partial)) ?? 0) > 0;
   try {
-    await fetch();
+    await attempt();
   } catch (error) {
     if (!hadBytes || !(error instanceof ServiceError) || error.code !== 'digest_mismatch') throw error;
     await rm(paths.partial, { force: true });
-    await fetch();
+    await attempt();
   }
 }
 

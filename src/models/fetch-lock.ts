@@ -4,7 +4,6 @@
  * lock resting untouched (another host). The lock saves work; that the bytes are right is the digest's task, so the
  * instant in which two waiters might both take over a dead lock can waste a download but not spoil a file.
  */
-import { randomUUID } from 'node:crypto';
 import { readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { Clock } from '../core/runtime.ts';
@@ -13,6 +12,9 @@ import { storageError } from './cache.ts';
 const TOUCH_EVERY_MS = 2_000;
 const DEAD_AFTER_MS = 15_000;
 const LOOK_EVERY_MS = 200;
+
+/** Tells apart the locks of one process, which share its pid. */
+let taken = 0;
 
 /**
  * Waits until the lock at `path` is ours. `isNeeded` is asked before each try: null comes back as soon as it says no,
@@ -24,7 +26,7 @@ export async function takeFetchLock(
   isNeeded: () => Promise<boolean>,
   signal: AbortSignal,
 ): Promise<AsyncDisposable | null> {
-  const token = randomUUID();
+  const token = `${process.pid}-${clock.nowMs()}-${++taken}`;
   let seen = '';
   let seenAtMs = clock.monotonicMs();
   for (;;) {

@@ -67,6 +67,7 @@ export async function fetchFromHub(
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const url = hubUrl(options.baseUrl, model);
   let fruitless = 0;
+  let isReached = false;
   meter.begin('fetching', 'hub', partial.bytes);
   while (!partial.isWhole) {
     const before = partial.bytes;
@@ -76,9 +77,10 @@ export async function fetchFromHub(
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (!(error instanceof Broken)) throw error;
+      if (partial.bytes > before) isReached = true;
       fruitless = partial.bytes > before ? 0 : fruitless + 1;
       // A hub that was never reached is given up at once; one that was, is given some patience.
-      if (fruitless > limits.fruitlessBreaksMax || partial.bytes === 0) {
+      if (fruitless > limits.fruitlessBreaksMax || !isReached) {
         throw new ServiceError('model_unavailable', `${url.origin}: ${error.message}`, { cause: error });
       }
       await options.clock.sleep(limits.pauseMs * 2 ** fruitless, signal);
