@@ -5,11 +5,13 @@
  * --widths 1,4, --rounds N.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, homedir, release, totalmem } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { EngineSupervisor } from '../src/embedded/supervisor.ts';
+import { cacheDirectory } from '../src/models/cache.ts';
+import { ensureModel } from '../src/models/ensure.ts';
 import { realRuntime } from '../src/runtime.ts';
 import { silentLogger } from '../src/telemetry/log.ts';
 import type { LineTimes } from './engine/client.ts';
@@ -31,11 +33,13 @@ const { values: flags } = parseArgs({
   },
 });
 
-const MODEL = join(
-  process.env['GREENROOM_CACHE'] ?? join(homedir(), '.cache', 'greenroom'),
-  'models',
-  'smollm2-135m-instruct-q4_1.gguf',
-);
+const MODEL = (
+  await ensureModel(
+    'smollm2-135m-instruct-q4_1',
+    { cacheDirectory: cacheDirectory(process.env), environment: process.env, clock: realRuntime.clock },
+    AbortSignal.timeout(600_000),
+  )
+).path;
 const SEQUENCES = 16;
 const CONTEXT_TOKENS = 1_024;
 const threads = Number(flags.threads);
@@ -56,11 +60,6 @@ interface Cell {
   readonly width: number;
   readonly tokensPerSecond: number;
   readonly lines: readonly LineTimes[];
-}
-
-if (!existsSync(MODEL)) {
-  console.error(`${MODEL} is not there; run npm run greenroom -- models pull`);
-  process.exit(1);
 }
 
 const supervisor = new EngineSupervisor(

@@ -1,25 +1,32 @@
 /** Starts the real engine as the gateway does: a supervised child process on a free port, with the real model. */
-import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import OpenAI from 'openai';
+import { ServiceError } from '../src/core/errors.ts';
 import type { EmbeddedOptionsInput } from '../src/embedded/options.ts';
 import { EngineSupervisor } from '../src/embedded/supervisor.ts';
+import { cacheDirectory } from '../src/models/cache.ts';
+import { ensureModel } from '../src/models/ensure.ts';
 import { realRuntime } from '../src/runtime.ts';
 import { silentLogger } from '../src/telemetry/log.ts';
 
 export const MODEL_NAME = 'smollm2-135m-instruct';
 
-export const MODEL_PATH = join(
-  process.env['GREENROOM_CACHE'] ?? join(homedir(), '.cache', 'greenroom'),
-  'models',
-  'smollm2-135m-instruct-q4_1.gguf',
-);
+const model = await ensureModel(
+  'smollm2-135m-instruct-q4_1',
+  {
+    cacheDirectory: cacheDirectory(process.env),
+    environment: process.env,
+    clock: realRuntime.clock,
+  },
+  AbortSignal.timeout(600_000),
+).catch((error: unknown) => ServiceError.from(error));
 
-/** For `{ skip }` of a suite: false when the model is here, else the sentence that says how to get it. */
-export const modelMissing = existsSync(MODEL_PATH)
-  ? false
-  : `skipped: ${MODEL_PATH} is not there, install with npm run greenroom -- models pull`;
+export const MODEL_PATH = model instanceof ServiceError ? '' : model.path;
+
+/** For `{ skip }` of a suite: false when the model is here (it was fetched if it was not), else why it is not. */
+export const modelMissing =
+  model instanceof ServiceError
+    ? `skipped: ${model.message}; install with npm run greenroom -- models pull`
+    : false;
 
 export interface RunningEngine extends AsyncDisposable {
   readonly supervisor: EngineSupervisor;
