@@ -13,7 +13,8 @@ export interface LineTimes {
   readonly cachedTokens: number;
 }
 
-const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+// A new connection per line: llama-server closes idle ones at a moment that a reused socket cannot see.
+const agent = new Agent({ keepAlive: false, maxSockets: 256 });
 const LINE_TIMEOUT_MS = 240_000;
 const SENTENCE_END = /[.!?…]["')\]]?\s/;
 
