@@ -87,7 +87,10 @@ test('any flipped byte gives the same content, other content or a refusal, and a
     try {
       await read(path, 'small/model.gguf');
     } catch (error) {
-      assert.ok(error instanceof ServiceError && error.code === 'model_invalid', `byte ${at}: ${error}`);
+      assert.ok(
+        error instanceof ServiceError && error.code === 'model_invalid',
+        `byte ${at}: ${String(error)}`,
+      );
     }
   }
 });
