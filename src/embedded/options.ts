@@ -54,9 +54,9 @@ export const embeddedOptionsSchema = z.strictObject({
     .number()
     .min(5)
     .max(5_000)
-    .default(60)
+    .default(90)
     .describe(
-      'Prefill of a step is cut so that the step takes about this long (ms): bounds both the gap between tokens of running lines and the time until a hang-up frees the CPU.',
+      'Prefill is cut so that a pass takes about this long (ms): bounds the gap between tokens of running lines and the time until a hang-up frees the processor.',
     ),
   queueMax: z
     .int()

@@ -1,7 +1,7 @@
 /**
  * Lock-step continuous batching. One loop owns the context: each step evaluates, in one pass, the next token of every
- * running line and a bounded slice of the oldest prompts, samples, hands tokens out, lets ended lines go and admits
- * new ones. No other code touches the context, so nothing here needs a lock.
+ * running line or a bounded slice of the oldest prompts, samples, hands tokens out, lets ended lines go and admits new
+ * ones. No other code touches the context, so nothing here needs a lock.
  *
  *   line:  waiting ──take──▶ prefill ──last prompt token──▶ decode ──end──▶ ended
  *             └──────────────────── abort, in any state ────────────────────▶ ended
@@ -102,6 +102,7 @@ export class Scheduler implements AsyncDisposable {
   readonly #running: Line[] = [];
   readonly #governor: ThreadGovernor;
   #prefillTokensPerMs = 0.5;
+  #wasPrefill = false;
   #wake: (() => void) | null = null;
   #isClosing = false;
   readonly #loop: Promise<void>;
@@ -291,28 +292,24 @@ export class Scheduler implements AsyncDisposable {
     }
   }
 
+  /**
+   * One pass: the next token of every running line, or slices of prompts; by turns when both wait. llama.cpp would cut
+   * a mixed pass into two anyway (its sequences need equal lengths), and two short ones let a hang-up in between.
+   */
   async #step(): Promise<void> {
-    const prefill = new Map<Line, readonly number[]>();
     const decoding = this.#running.filter((line) => line.next !== null);
-    let budget = this.#prefillBudget(decoding.length);
-    for (const line of this.#running) {
-      if (line.next !== null || line.sequence === null || budget <= 0) continue;
-      if (!line.isResolved) {
-        if (this.#waitsForOlder(line)) continue;
-        await this.#resolvePrefix(line, line.sequence);
-      }
-      const from = line.sequence.held.length;
-      const slice = line.request.prompt.slice(from, from + budget);
-      budget -= slice.length;
-      prefill.set(line, slice);
-    }
-    const batch = this.#running
-      .filter((line) => !line.hasEnded && (line.next !== null || prefill.has(line)))
+    const hasPrompts = decoding.length < this.#running.length;
+    const isPrefill = hasPrompts && (decoding.length === 0 || !this.#wasPrefill);
+    const slices = isPrefill ? await this.#slices() : new Map<Line, readonly number[]>();
+    this.#wasPrefill = slices.size > 0;
+    const lines = slices.size > 0 ? [...slices.keys()] : decoding;
+    const batch = lines
+      .filter((line) => !line.hasEnded)
       .sort((a, b) => (a.sequence?.index ?? 0) - (b.sequence?.index ?? 0));
     if (batch.length === 0) return;
     const items = batch.map((line): BatchItem => {
       const held = line.sequence?.held ?? [];
-      const tokens = line.next === null ? (prefill.get(line) ?? []) : [line.next];
+      const tokens = line.next === null ? (slices.get(line) ?? []) : [line.next];
       return {
         sequence: line.sequence?.index ?? 0,
         position: held.length,
@@ -323,8 +320,7 @@ export class Scheduler implements AsyncDisposable {
     this.#context.setThreads(this.#governor.threads);
     const startedMs = this.#clock.monotonicMs();
     const logits = await this.#context.decode(items);
-    const durationMs = this.#clock.monotonicMs() - startedMs;
-    this.#learn(items, durationMs);
+    this.#learn(items, this.#clock.monotonicMs() - startedMs);
     for (const [index, item] of items.entries()) {
       const held = batch[index]?.sequence?.held;
       for (const token of item.tokens) held?.push(token);
@@ -333,10 +329,25 @@ export class Scheduler implements AsyncDisposable {
     for (const line of batch) if (line.produced === 1) await this.#keepPrefix(line);
   }
 
-  /** Prompt tokens for this step: as many as the step's time allows at the measured speed, within the bound. */
-  #prefillBudget(decoding: number): number {
-    const byTime = Math.floor(this.#prefillTokensPerMs * this.#options.stepTargetMs) - decoding;
-    return Math.min(this.#options.prefillTokensPerStep, Math.max(PREFILL_TOKENS_MIN, byTime));
+  /** Prompt tokens for this pass, the oldest line first: as many as its time allows at the measured speed. */
+  async #slices(): Promise<Map<Line, readonly number[]>> {
+    const slices = new Map<Line, readonly number[]>();
+    const byTime = Math.floor(this.#prefillTokensPerMs * this.#options.stepTargetMs);
+    let budget = Math.min(this.#options.prefillTokensPerStep, Math.max(PREFILL_TOKENS_MIN, byTime));
+    for (const line of this.#running) {
+      if (line.next !== null || line.sequence === null || line.hasEnded) continue;
+      // A remainder is not worth a micro-batch of its own.
+      if (slices.size > 0 && budget < PREFILL_TOKENS_MIN) break;
+      if (!line.isResolved) {
+        if (this.#waitsForOlder(line)) continue;
+        await this.#resolvePrefix(line, line.sequence);
+      }
+      const from = line.sequence.held.length;
+      const slice = line.request.prompt.slice(from, from + budget);
+      budget -= slice.length;
+      slices.set(line, slice);
+    }
+    return slices;
   }
 
   #learn(items: readonly BatchItem[], durationMs: number): void {
