@@ -1,7 +1,7 @@
 /**
  * `npm run bench:engine`: greenroom engine against llama-server, same model, same threads, same client, rounds
- * interleaved. Two questions: tokens per second and waiting times at 1, 4, 8 and 16 streams with prompts that share
- * nothing, and what a warm persona prefix saves. Flags: --quick, --threads N, --llama-server PATH, --python PATH,
+ * interleaved. Tokens per second and waiting times at 1, 4, 8 and 16 streams, once with prompts that share nothing and
+ * once as NPCs are asked (every line goes to one of four personas); and what a warm persona prefix saves. Flags: --quick, --threads N, --llama-server PATH, --python PATH,
  * --widths 1,4, --rounds N.
  */
 import { execFileSync } from 'node:child_process';
@@ -48,7 +48,15 @@ const widths = flags.widths.split(',').map(Number);
 const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 3));
 /** Lines per cell: enough that each stream has some, few enough that a run ends. */
 const linesAt = (width: number) => (flags.quick ? Math.max(2, width) : Math.max(6, width * 2));
-const maxTokens = flags.quick ? 24 : 64;
+const maxTokens = flags.quick ? 16 : 64;
+/** `distinct`: no two prompts begin alike. `npc`: players talk to a few NPCs, as in a game. */
+type Workload = 'distinct' | 'npc';
+const NPCS = 4;
+/** The quick run asks the second workload at one width only. */
+const plan: readonly { workload: Workload; width: number }[] = [
+  ...widths.map((width) => ({ workload: 'distinct' as const, width })),
+  ...(flags.quick ? [4] : widths).map((width) => ({ workload: 'npc' as const, width })),
+];
 
 interface Side {
   readonly name: 'greenroom' | 'llama-server';
@@ -57,6 +65,7 @@ interface Side {
 
 interface Cell {
   readonly side: Side['name'];
+  readonly workload: Workload;
   readonly width: number;
   readonly tokensPerSecond: number;
   readonly lines: readonly LineTimes[];
@@ -92,13 +101,20 @@ const sides: Side[] = rival === null ? [ours] : [ours, { name: 'llama-server', b
 
 let personaNumber = 0;
 
-/** `width` streams, each starting its next line when the last ended, with prompts that share no beginning. */
-async function measure(side: Side, width: number, round: number): Promise<Cell> {
+/** `width` streams, each starting its next line when its last one ended. */
+async function measure(side: Side, workload: Workload, width: number, round: number): Promise<Cell> {
   const random = seeded(seed * 1_000 + round * 100 + width);
-  const prompts = Array.from({ length: linesAt(width) }, () => {
+  const newPersona = () => {
     personaNumber += 1;
-    return chat(persona(personaNumber, random, flags.quick), playerLine(random));
-  });
+    return persona(personaNumber, random, flags.quick);
+  };
+  const npcs = Array.from({ length: NPCS }, newPersona);
+  const prompts = Array.from({ length: linesAt(width) }, (_none, index) =>
+    chat(
+      workload === 'distinct' ? newPersona() : (npcs[index % NPCS] ?? ''),
+      `${playerLine(random)} (${index})`,
+    ),
+  );
   const lines: LineTimes[] = [];
   const startedMs = performance.now();
   await Promise.all(
@@ -109,7 +125,7 @@ async function measure(side: Side, width: number, round: number): Promise<Cell> 
   );
   const seconds = (performance.now() - startedMs) / 1_000;
   const tokens = lines.reduce((sum, line) => sum + line.completionTokens, 0);
-  return { side: side.name, width, tokensPerSecond: tokens / seconds, lines };
+  return { side: side.name, workload, width, tokensPerSecond: tokens / seconds, lines };
 }
 
 /** A persona nobody met, then another player with the same one. */
@@ -170,31 +186,42 @@ try {
     await speak(side.baseUrl, { messages: chat('You nod.', 'Hello?'), maxTokens: 4, seed });
   const cells: Cell[] = [];
   for (let round = 0; round < rounds; round++) {
-    for (const width of widths) {
-      const order = (round + widths.indexOf(width)) % 2 === 0 ? sides : sides.toReversed();
+    for (const [index, { workload, width }] of plan.entries()) {
+      const order = (round + index) % 2 === 0 ? sides : sides.toReversed();
       for (const side of order) {
-        const cell = await measure(side, width, round);
+        const cell = await measure(side, workload, width, round);
         cells.push(cell);
         console.log(
-          `round ${round + 1}  ${side.name.padEnd(12)}  ${String(width).padStart(2)} streams  ${cell.tokensPerSecond.toFixed(1).padStart(6)} tok/s  TTFT p50 ${Math.round(median(cell.lines.map((line) => line.ttftMs)))} ms`,
+          `round ${round + 1}  ${side.name.padEnd(12)}  ${workload.padEnd(8)}  ${String(width).padStart(2)} streams  ${cell.tokensPerSecond.toFixed(1).padStart(6)} tok/s  TTFT p50 ${Math.round(median(cell.lines.map((line) => line.ttftMs)))} ms`,
         );
       }
     }
   }
   const rows: Record<string, unknown>[] = [];
-  const rateOf = (side: Side['name'], width: number) =>
-    cells.filter((cell) => cell.side === side && cell.width === width).map((cell) => cell.tokensPerSecond);
-  for (const width of widths) {
+  const rateOf = (side: Side['name'], workload: Workload, width: number) =>
+    cells
+      .filter((cell) => cell.side === side && cell.workload === workload && cell.width === width)
+      .map((cell) => cell.tokensPerSecond);
+  for (const { workload, width } of plan) {
     for (const side of ['greenroom', 'llama-server'] as const) {
-      const mine = cells.filter((cell) => cell.side === side && cell.width === width);
+      const mine = cells.filter(
+        (cell) => cell.side === side && cell.workload === workload && cell.width === width,
+      );
       if (mine.length === 0) {
-        rows.push({ engine: side, streams: width, result: 'absent', install: INSTALL_RIVAL });
+        rows.push({
+          engine: side,
+          prompts: workload,
+          streams: width,
+          result: 'absent',
+          install: INSTALL_RIVAL,
+        });
         continue;
       }
       const lines = mine.flatMap((cell) => cell.lines);
-      const rates = rateOf(side, width);
+      const rates = rateOf(side, workload, width);
       rows.push({
         engine: side,
+        prompts: workload,
         streams: width,
         lines: lines.length,
         tokensPerSecond: round1(median(rates)),
@@ -209,19 +236,20 @@ try {
         ),
         ttfsP50Ms: Math.round(median(lines.map((line) => line.ttfsMs ?? line.totalMs))),
         promptTokensP50: median(lines.map((line) => line.promptTokens)),
+        cachedTokensP50: median(lines.map((line) => line.cachedTokens)),
         completionTokens: maxTokens,
       });
     }
   }
   const bars: { name: string; value: number | null; bound: string; holds: boolean | null; note: string }[] =
-    widths.map((width) => {
-      const ratios = rateOf('greenroom', width).flatMap((rate, round) => {
-        const other = rateOf('llama-server', width)[round];
+    plan.map(({ workload, width }) => {
+      const ratios = rateOf('greenroom', workload, width).flatMap((rate, round) => {
+        const other = rateOf('llama-server', workload, width)[round];
         return other === undefined ? [] : [rate / other];
       });
       const value = ratios.length === 0 ? null : round3(median(ratios));
       return {
-        name: `tokens/s against llama-server, ${width} streams`,
+        name: `tokens/s against llama-server, ${workload} prompts, ${width} streams`,
         value,
         bound: '>= 0.95',
         holds: value === null ? null : value >= 0.95,

@@ -8,6 +8,8 @@ export interface SequenceState {
   readonly index: number;
   /** Tokens whose keys and values are in the cache, in order. */
   held: number[];
+  /** Length of the last prompt it was taken for. */
+  promptTokens: number;
   isBusy: boolean;
   /** Counts up; the lowest was used longest ago. */
   usedAt: number;
@@ -19,8 +21,6 @@ export interface Reuse {
   readonly tokens: number;
 }
 
-/** A prompt that begins with this share of what a sequence holds is the next turn of the same conversation. */
-const CONTINUES_RATIO = 0.8;
 /** A kept prefix that shares so much serves as well. */
 const SERVES_RATIO = 0.8;
 
@@ -32,7 +32,13 @@ export class SequenceTable {
 
   /** `copyGainMin`: tokens that a copy must save to be cheaper than evaluating them. */
   constructor(options: { lines: number; kept: number; copyGainMin: number }) {
-    const make = (index: number): SequenceState => ({ index, held: [], isBusy: false, usedAt: 0 });
+    const make = (index: number): SequenceState => ({
+      index,
+      held: [],
+      promptTokens: 0,
+      isBusy: false,
+      usedAt: 0,
+    });
     this.#lines = Array.from({ length: options.lines }, (_none, index) => make(index));
     this.#kept = Array.from({ length: options.kept }, (_none, index) => make(options.lines + index));
     this.#copyGainMin = options.copyGainMin;
@@ -62,11 +68,13 @@ export class SequenceTable {
     const allowed = busy.length === 0 ? free : holes.length > 0 ? holes : beside;
     const continued = allowed
       .map((line) => ({ line, shared: sharedLength(line.held, prompt) }))
-      .filter(({ line, shared }) => shared >= line.held.length * CONTINUES_RATIO)
+      // With the whole last prompt in common, this is the next turn of the same conversation.
+      .filter(({ line, shared }) => shared >= Math.min(line.held.length, line.promptTokens))
       .sort((a, b) => b.shared - a.shared)[0]?.line;
     const best = continued ?? allowed.sort((a, b) => a.usedAt - b.usedAt)[0] ?? null;
     if (best !== null) {
       best.isBusy = true;
+      best.promptTokens = prompt.length;
       this.touch(best);
     }
     return best;

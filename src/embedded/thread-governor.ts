@@ -21,7 +21,7 @@ const TRIAL_STEPS = 3;
 const PROBE_MIN_MS = 250;
 /** Share of the cores that more threads would take which must stand idle before it is tried. */
 const IDLE_RATIO = 0.7;
-const PROBE_MAX_MS = 30_000;
+const PROBE_MAX_MS = 8_000;
 
 export class ThreadGovernor {
   readonly #levels: readonly Level[];
@@ -56,11 +56,11 @@ export class ThreadGovernor {
     here.costs.set(size, known === undefined ? cost : known + SMOOTHING * (cost - known));
     this.#stepsHere += 1;
     const below = this.#levels[this.#level - 1];
-    const costBelow = below === undefined ? null : nearest(below.costs, size);
-    if (costBelow !== null) {
+    if (below !== undefined) {
       const isTried = this.#stepsHere >= TRIAL_STEPS;
-      const smoothed = here.costs.get(size) ?? cost;
-      if (cost > costBelow * DISASTER || (isTried && smoothed > costBelow * WORSE)) {
+      const same = below.costs.get(size);
+      const isWorse = isTried && same !== undefined && (here.costs.get(size) ?? cost) > same * WORSE;
+      if (isWorse || pass.durationMs > DISASTER * passBound(below.costs, size, pass.tokens)) {
         this.#move(-1);
         this.#probeAtMs = pass.nowMs + this.#probeWaitMs;
         this.#probeWaitMs = Math.min(PROBE_MAX_MS, this.#probeWaitMs * 2);
@@ -87,14 +87,17 @@ export class ThreadGovernor {
   }
 }
 
-/** The cost known for the closest size class; null when none is. */
-function nearest(costs: ReadonlyMap<number, number>, size: number): number | null {
-  let best: number | null = null;
+/**
+ * What a pass should take at most, from the closest size class that is known (ms). Small passes cost more per token, so
+ * a larger class bounds by its whole pass, a smaller one by its cost per token. Infinite when nothing is known.
+ */
+function passBound(costs: ReadonlyMap<number, number>, size: number, tokens: number): number {
+  let bound = Number.POSITIVE_INFINITY;
   let distance = Number.POSITIVE_INFINITY;
   for (const [known, cost] of costs) {
     if (Math.abs(known - size) >= distance) continue;
-    best = cost;
     distance = Math.abs(known - size);
+    bound = cost * Math.max(tokens, 2 ** known);
   }
-  return best;
+  return bound;
 }
