@@ -22,7 +22,7 @@ export interface CleanPlayerText {
 
 const MAX_CHARS = 300;
 /** What is read per character kept: the door lets more through, and the rest could not survive anyway. */
-const READ_PER_CHAR = 8;
+const READ_PER_CHAR = 4;
 /** Each pass can bring two words together that stood apart; a pass that changes nothing is the last. */
 const PASSES_MAX = 12;
 
@@ -36,6 +36,10 @@ const ROLES = (
 )
   .split(' ')
   .map(fold);
+/** A name with its marks and spaces; what stands before it is not read. */
+const LABEL_CHARS_MAX = 80;
+/** Nobody says more colons in one breath; those beyond become commas unread, which bounds the work. */
+const COLONS_MAX = 16;
 const REPEATS_MAX = 3;
 const PHRASE_WORDS_MAX = 8;
 /** No script needs more than three on one letter; towers of them are drawn over other lines. */
@@ -74,9 +78,12 @@ function cleanOnce(text: string, labels: ReadonlySet<string>): string {
 /** "system:" becomes "system,": the word may be said, only not as a label. Colons after other words stay. */
 function dropLabels(text: string, labels: ReadonlySet<string>): string {
   if (!text.includes(':')) return text;
-  return text.replace(/ ?:/gu, (colon, at: number) =>
-    endsWithLabel(text.slice(Math.max(0, at - 80), at), labels) ? ',' : colon,
-  );
+  let count = 0;
+  return text.replace(/(?: ?:)+/gu, (colons, at: number) => {
+    count += 1;
+    if (count > COLONS_MAX) return ',';
+    return endsWithLabel(text.slice(Math.max(0, at - LABEL_CHARS_MAX), at), labels) ? ',' : colons;
+  });
 }
 
 function endsWithLabel(before: string, labels: ReadonlySet<string>): boolean {
@@ -85,7 +92,8 @@ function endsWithLabel(before: string, labels: ReadonlySet<string>): boolean {
     .replace(/[^\p{L}\p{N}]+$/u, '');
   const letters = words.replace(/[^\p{L}\p{N}]/gu, '');
   for (const label of labels) {
-    if (words.endsWith(label) && !/[\p{L}\p{N}]$/u.test(words.slice(0, -label.length))) return true;
+    // Only Latin letters go on into a role's word ("ecosystem"); scripts without spaces stand right before one.
+    if (words.endsWith(label) && !/[\p{sc=Latin}\p{N}]$/u.test(words.slice(0, -label.length))) return true;
     // Spelled out: "s y s t e m :", "S.Y.S.T.E.M:".
     if (letters.endsWith(label) && /(?:[\p{L}\p{N}][^\p{L}\p{N}]+){3}[\p{L}\p{N}]$/u.test(words)) return true;
   }
