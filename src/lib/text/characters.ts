@@ -24,7 +24,7 @@ export function dropUnseen(text: string): string {
   return formed.replace(LINE_SPACE, ' ').replace(UNSEEN_OR_NEEDED, (_match, needed?: string) => needed ?? '');
 }
 
-/** Pictures: emoji, dingbats, flags, skin tones, keycaps, box drawing and block art. Never letters, digits or marks. */
+/** Pictures: emoji, dingbats, flags, skin tones, keycaps, box drawing and block art; no letter, digit or mark of speech. */
 export const PICTURES =
   /[\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}\u2190-\u21ff\u2300-\u23ff\u2500-\u27bf\u2b00-\u2bff]|\u20e3/gu;
 
