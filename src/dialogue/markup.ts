@@ -6,8 +6,10 @@ import { isBoldDirection, isDirection } from './directions.ts';
 
 const THINKING =
   /<(think|thinking|thought|reasoning|reflection|analysis|scratchpad)\b[^>]*>[\s\S]*?(?:<\/\1\s*>|$)/giu;
+const ROLE_TOKEN =
+  /(?:<\s*\|\s*(?:im_start|start_header_id|start|start_of_role)\s*\|\s*>|<start_of_turn>)\s*(assistant|model|user|system|tool)\b/giu;
 const SPECIAL_TOKEN =
-  /<\s*\|[^<>]{0,60}?\|\s*>|<\/?s>|<<\/?SYS>>|<(?:start|end)_of_turn>(?:\s*(?:model|user)\b)?|<(?:bos|eos|pad|unk)>/giu;
+  /<\s*\|[^<>]{0,60}?\|\s*>|<\/?s>|<<\/?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>/giu;
 const ENTITIES: Readonly<Record<string, string>> = {
   amp: '&',
   lt: '<',
@@ -40,6 +42,8 @@ export function dropMarkup(text: string, changed: Set<string>): string {
   };
   plain = plain.replace(/&(#?\w{2,6});/gu, (whole, name: string) => ENTITIES[name.toLowerCase()] ?? whole);
   drop('thinking', THINKING, ' ');
+  // The role behind a token says who speaks next, as a label does.
+  drop('token', ROLE_TOKEN, '\n$1: ');
   drop('token', SPECIAL_TOKEN, ' ');
   drop('code', /```[\s\S]*?```/gu, ' ');
   drop('code', /```\w*/gu, ' ');
