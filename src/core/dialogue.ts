@@ -96,7 +96,10 @@ export interface DialogueRequest {
   readonly conversationId?: string;
   readonly units: 'sentence' | 'token';
   readonly maxTokens: number;
-  readonly temperature: number;
+  /** Null: the persona's own, else the tier's. */
+  readonly temperature: number | null;
+  /** Only an operator key may ask for a higher tier than the NPC's own. */
+  readonly mayRaiseTier: boolean;
   readonly deadlineMs?: number;
   readonly priority: Priority;
   readonly trigger?: Trigger;
@@ -104,7 +107,8 @@ export interface DialogueRequest {
   readonly receivedMonoMs: number;
 }
 
-export type FinishReason = 'stop' | 'length' | 'interrupted' | 'written';
+/** `deadline`: whole sentences were said, then time ran out. `interrupted`: the client hung up. */
+export type FinishReason = 'stop' | 'length' | 'deadline' | 'interrupted' | 'written';
 
 export interface Source {
   readonly kind: 'engine' | 'cache' | 'written';

@@ -1,0 +1,84 @@
+/**
+ * What the doors need of the service, as contracts. `app.ts` fulfils them; a test may with small true ones. Doors decode,
+ * authenticate, hand over, and encode; they decide nothing about dialogue.
+ */
+import type { DialogueEvent, DialogueRequest } from '../core/dialogue.ts';
+import type { Clock, Logger, Random } from '../core/runtime.ts';
+import type { IdempotencyStore, KeyStore } from '../core/store.ts';
+import type { Transport } from '../core/transport.ts';
+import type { Admission } from '../routing/admission.ts';
+
+/** Where the start stands; `ready` only after a real warm-up line was generated. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly stage: 'starting' | 'fetching' | 'loading' | 'warming' | 'ready' | 'restarting' | 'failed' | 'draining';
+  /** One sentence for people: `fetching 41 %`. */
+  readonly detail: string;
+  readonly percent?: number;
+}
+
+export interface NpcSummary {
+  readonly npcId: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly tier: number;
+  readonly summary: string;
+}
+
+/** An engine that speaks OpenAI's wire, as the pass-through door needs it. */
+export interface PassThrough {
+  readonly engine: string;
+  readonly model: string;
+  readonly transport: Transport;
+  readonly admission: Admission;
+}
+
+export interface EngineStatus {
+  readonly name: string;
+  readonly kind: string;
+  readonly stage: string;
+  readonly model: string | null;
+  readonly running: number;
+  readonly waiting: number;
+  readonly restarts: number;
+  readonly pid: number | null;
+  readonly reason: string | null;
+}
+
+export interface Services {
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** The walk. Ends with exactly one `done`, or throws ServiceError (before any event only for a bad request). */
+  answer(request: DialogueRequest, signal: AbortSignal): AsyncIterable<DialogueEvent>;
+  readonly npcs: readonly NpcSummary[];
+  /** Persona JSON, the prompt as the model sees it, and how many written lines there are. Null: no such NPC. */
+  describeNpc(npcId: string, signal: AbortSignal): Promise<Readonly<Record<string, unknown>> | null>;
+  listLines(filter: { readonly speaker?: string; readonly trigger?: string }): readonly Readonly<Record<string, unknown>>[];
+  /** Models by the names clients may use, engines' own names first. */
+  readonly models: readonly { readonly id: string; readonly ownedBy: string; readonly maxModelTokens: number | null }[];
+  /** The engine that serves this model now. Throws `unknown_model`, `engine_unavailable`, `not_ready`. */
+  passThrough(model: string): PassThrough;
+  readonly keys: KeyStore;
+  readonly idempotency: IdempotencyStore;
+  readiness(): Readiness;
+  /** The body of GET /admin/v1/status, in wire form. */
+  status(): Promise<Readonly<Record<string, unknown>>>;
+  expose(): Promise<{ readonly contentType: string; readonly text: string }>;
+  countHttp(route: string, status: number): void;
+  /** Aborts when the service drains: no new work is taken then. */
+  readonly draining: AbortSignal;
+}
+
+/** Limits at the doors; each has a default in the configuration and a test that reaches it. */
+export interface DoorLimits {
+  readonly bodyBytesMax: number;
+  readonly headerBytesMax: number;
+  readonly connectionsMax: number;
+  /** Requests being answered at once over all doors; one more is answered 503. */
+  readonly requestsMax: number;
+  /** Milliseconds for the headers and the body of a request to arrive whole. */
+  readonly requestTimeoutMs: number;
+  readonly heartbeatMs: number;
+}
