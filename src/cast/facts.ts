@@ -85,6 +85,17 @@ export function revealedSecrets(persona: Persona, context: DialogueContext): rea
     .map((secret) => secret.text);
 }
 
+/** Indices, in the persona's order, of the secrets whose condition holds now. */
+export function revealedSecretIndices(persona: Persona, context: DialogueContext): ReadonlySet<number> {
+  const lookup = contextLookup(persona.id, context);
+  const revealed = new Set<number>();
+  persona.secrets.forEach((secret, index) => {
+    if (secret.reveal_when !== undefined && conditionHolds(secret, secret.reveal_when, lookup))
+      revealed.add(index);
+  });
+  return revealed;
+}
+
 /** Phrases that must not be said now: the canaries of every secret that is still one. */
 export function activeCanaries(persona: Persona, context: DialogueContext): readonly string[] {
   const lookup = contextLookup(persona.id, context);

@@ -52,8 +52,10 @@ export interface EngineUsage {
   readonly source: 'reported' | 'estimated';
 }
 
+/** `usage` may come at any time and replaces the one before: what was spent so far, also when the reader leaves early. */
 export type GenerateEvent =
   | { readonly type: 'text'; readonly text: string; readonly lineId?: string }
+  | { readonly type: 'usage'; readonly usage: EngineUsage }
   | { readonly type: 'finish'; readonly reason: EngineFinish; readonly usage: EngineUsage };
 
 export interface Engine {

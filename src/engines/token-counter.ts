@@ -16,6 +16,10 @@ export function estimateTokens(text: string): number {
   return Math.ceil(Buffer.byteLength(text) / 3);
 }
 
+/**
+ * Counts through `/tokenize` of the engine that `transport` leads to. Never throws but `signal.reason`: an engine that
+ * is down, refuses or talks nonsense gives the estimate, which is not kept, so that the next call asks again.
+ */
 export function createTokenCounter(options: { transport: () => Transport; model: string }): TokenCounter {
   const counts = new LruCache<string, number>({
     maxEntries: CACHED_TEXTS_MAX,
@@ -39,11 +43,13 @@ export function createTokenCounter(options: { transport: () => Transport; model:
         );
         const body = await readBody(reply.body, REPLY_BYTES_MAX);
         if (reply.status !== 200) return estimateTokens(text);
-        const { count } = JSON.parse(body.toString('utf8')) as { count: number };
+        const { count } = JSON.parse(body.toString('utf8')) as { count?: unknown };
+        if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0)
+          return estimateTokens(text);
         counts.set(text, count);
         return count;
-      } catch (error) {
-        if (signal.aborted) throw error;
+      } catch {
+        if (signal.aborted) throw signal.reason;
         return estimateTokens(text);
       }
     },

@@ -7,6 +7,10 @@ import type { Engine, SpokenScene } from '../core/engine.ts';
 /** What it needs of the cast: the line this player heard longest ago that fits the scene. Never empty. */
 export type PickLine = (scene: SpokenScene) => { readonly id: string; readonly text: string };
 
+/**
+ * The last engine. It does not look at the signal: a deadline that has passed is why it is asked, and it ends by itself
+ * within the same turn of the event loop.
+ */
 export function createWritten(pick: PickLine): Engine {
   return {
     name: 'written',

@@ -1,0 +1,166 @@
+/**
+ * Reads the configuration: defaults, then the file, then the environment, then flags. Everything that is wrong is said at
+ * once, with the key, the value, what is allowed and where it came from.
+ */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { parseDocument } from 'yaml';
+import { ServiceError } from '../core/errors.ts';
+import { type Config, configSchema } from './schema.ts';
+
+export type Origin = 'default' | 'file' | 'environment' | 'flag';
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Paths in the file are relative to this folder. */
+  readonly directory: string;
+  readonly file: string | null;
+  /** Where a value came from, by dotted path. */
+  originOf(path: string): Origin;
+}
+
+export interface ConfigSources {
+  readonly file: string | null;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Flags of the command line by dotted path, already typed. */
+  readonly flags: Readonly<Record<string, unknown>>;
+}
+
+const FILE_BYTES_MAX = 1_000_000;
+
+/** Environment variables that win over the file. */
+const ENVIRONMENT: readonly { variable: string; path: string; read: (text: string) => unknown }[] = [
+  { variable: 'PORT', path: 'port', read: number },
+  { variable: 'HOST', path: 'host', read: (text) => text },
+  { variable: 'DATABASE_URL', path: 'store.url', read: (text) => text },
+  { variable: 'GREENROOM_LOG_LEVEL', path: 'log.level', read: (text) => text },
+  { variable: 'GREENROOM_LOG_FORMAT', path: 'log.format', read: (text) => text },
+];
+
+/** Throws `config_invalid` that lists every problem. */
+export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
+  const fromFile = sources.file === null ? {} : await readConfigFile(sources.file);
+  const origins = new Map<string, Origin>();
+  noteOrigins(fromFile, '', 'file', origins);
+  const merged = structuredClone(fromFile);
+  for (const { variable, path, read } of ENVIRONMENT) {
+    const text = sources.environment[variable];
+    if (text === undefined || text === '') continue;
+    setPath(merged, path, read(text));
+    origins.set(path, 'environment');
+  }
+  for (const [path, value] of Object.entries(sources.flags)) {
+    if (value === undefined) continue;
+    setPath(merged, path, value);
+    origins.set(path, 'flag');
+  }
+  const result = configSchema.safeParse(merged);
+  if (!result.success) throw invalid(sources.file, result.error.issues, merged, origins);
+  const rungProblems = unknownRungs(result.data);
+  if (rungProblems.length > 0)
+    throw new ServiceError(
+      'config_invalid',
+      `${sources.file ?? 'configuration'}: ${rungProblems.join('; ')}`,
+    );
+  return {
+    config: result.data,
+    directory: sources.file === null ? process.cwd() : dirname(resolve(sources.file)),
+    file: sources.file,
+    originOf: (path) => origins.get(path) ?? 'default',
+  };
+}
+
+async function readConfigFile(file: string): Promise<Record<string, unknown>> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new ServiceError(
+      'config_invalid',
+      `cannot read ${file}: ${(error as NodeJS.ErrnoException).code}; name an existing file with --config`,
+      { cause: error },
+    );
+  }
+  if (text.length > FILE_BYTES_MAX)
+    throw new ServiceError('config_invalid', `${file} is over ${FILE_BYTES_MAX} bytes`);
+  const document = parseDocument(text, { maxAliasCount: 100 } as object);
+  const [problem] = document.errors;
+  if (problem !== undefined)
+    throw new ServiceError('config_invalid', `${file} is not YAML: ${problem.message}`);
+  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  if (value === null || value === undefined) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    throw new ServiceError(
+      'config_invalid',
+      `${file} holds ${Array.isArray(value) ? 'a list' : `a ${typeof value}`}; expected keys and values`,
+    );
+  }
+  return value as Record<string, unknown>;
+}
+
+function noteOrigins(value: unknown, path: string, origin: Origin, into: Map<string, Origin>): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    if (path !== '') into.set(path, origin);
+    return;
+  }
+  for (const [key, child] of Object.entries(value))
+    noteOrigins(child, path === '' ? key : `${path}.${key}`, origin, into);
+}
+
+function setPath(target: Record<string, unknown>, path: string, value: unknown): void {
+  const keys = path.split('.');
+  const last = keys.pop() as string;
+  let node = target;
+  for (const key of keys) {
+    const child = node[key];
+    node[key] = typeof child === 'object' && child !== null ? child : {};
+    node = node[key] as Record<string, unknown>;
+  }
+  node[last] = value;
+}
+
+function number(text: string): unknown {
+  const value = Number(text);
+  return Number.isNaN(value) ? text : value;
+}
+
+interface Issue {
+  readonly code?: string;
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly keys?: readonly string[];
+}
+
+function invalid(
+  file: string | null,
+  issues: readonly Issue[],
+  merged: unknown,
+  origins: ReadonlyMap<string, Origin>,
+): ServiceError {
+  const lines = issues.map((issue) => {
+    const path = issue.path.join('.');
+    if (issue.code === 'unrecognized_keys') {
+      return `${path === '' ? '' : `${path}.`}${issue.keys?.join(', ')}: no such key`;
+    }
+    const value = issue.path.reduce<unknown>(
+      (node, key) => (node as Record<PropertyKey, unknown> | undefined)?.[key],
+      merged,
+    );
+    const from = origins.get(path);
+    return `${path}${from === undefined || from === 'file' ? '' : ` (from the ${from})`}: is ${JSON.stringify(value) ?? 'missing'}; ${issue.message}`;
+  });
+  return new ServiceError('config_invalid', `${file ?? 'configuration'}: ${lines.join('; ')}`);
+}
+
+/** A tier may only name engines that exist, each once. */
+function unknownRungs(config: Config): string[] {
+  const known = Object.keys(config.engines);
+  return Object.entries(config.tiers).flatMap(([tier, { rungs }]) =>
+    rungs
+      .filter((rung, index) => !known.includes(rung) || rungs.indexOf(rung) !== index)
+      .map(
+        (rung) =>
+          `tiers.${tier}.rungs: ${JSON.stringify(rung)} ${known.includes(rung) ? 'is named twice' : `is no engine; expected one of ${known.join(', ')}`}`,
+      ),
+  );
+}

@@ -1,0 +1,158 @@
+/**
+ * The configuration: one strict schema, put together from the options that each part exports. Types, validation, the
+ * JSON schema for editors and docs/reference/config.md all come from here. Defaults stand nowhere else.
+ */
+import { z } from 'zod';
+import { embeddedOptionsSchema } from '../embedded/options.ts';
+import { tiersSchema } from '../routing/tiers.ts';
+import { storeOptionsSchema } from '../store/store.ts';
+
+const admission = {
+  maxInFlight: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(16)
+    .describe('Requests under way at this engine at once; more wait in our queue.'),
+  maxQueued: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(128)
+    .describe('Requests that may wait; the next goes down the ladder at once.'),
+};
+
+const embeddedEngineSchema = z
+  .strictObject({
+    kind: z.literal('embedded'),
+    model: z
+      .string()
+      .default('smollm2-135m-instruct-q4_1')
+      .describe('A model of the catalogue (`greenroom models list`); fetched at the first start.'),
+    file: z.string().optional().describe('A GGUF file to use instead, relative to this configuration file.'),
+    ...embeddedOptionsSchema.omit({ modelPath: true, modelName: true }).shape,
+    ...admission,
+  })
+  .describe('llama.cpp in a child process of the gateway: the default, needs nothing else.');
+
+const remoteEngineSchema = z
+  .strictObject({
+    kind: z.enum(['vllm', 'openai-compatible']),
+    baseUrl: z
+      .url({ protocol: /^https?$/ })
+      .describe('Scheme, host and port, without /v1: http://127.0.0.1:8000.'),
+    model: z.string().min(1).describe("The engine's own name for the model."),
+    apiKeyEnv: z.string().optional().describe('Name of the environment variable that holds its API key.'),
+    connections: z.int().min(1).max(4_096).default(64).describe('Most connections to it.'),
+    connectTimeoutMs: z.int().min(1).max(60_000).default(1_000).describe('Milliseconds to connect.'),
+    ...admission,
+  })
+  .describe('A server that speaks the OpenAI wire: vLLM, llama-server, a cloud.');
+
+export const engineSchema = z.discriminatedUnion('kind', [embeddedEngineSchema, remoteEngineSchema]);
+export type EngineConfig = z.infer<typeof engineSchema>;
+export type EmbeddedEngineConfig = z.infer<typeof embeddedEngineSchema>;
+
+const limitsSchema = z
+  .strictObject({
+    bodyBytesMax: z
+      .int()
+      .min(1_024)
+      .max(100_000_000)
+      .default(262_144)
+      .describe('Largest request body in bytes; larger: 413.'),
+    headerBytesMax: z
+      .int()
+      .min(1_024)
+      .max(1_000_000)
+      .default(8_192)
+      .describe('Largest request head in bytes; larger: 431.'),
+    connectionsMax: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(4_096)
+      .describe('Open connections; further ones are closed at once.'),
+    requestsMax: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(1_024)
+      .describe('Requests being answered at once; one more: 503.'),
+    requestTimeoutMs: z
+      .int()
+      .min(100)
+      .max(600_000)
+      .default(10_000)
+      .describe('Milliseconds for a request to arrive whole; slower: 408.'),
+    heartbeatMs: z
+      .int()
+      .min(100)
+      .max(60_000)
+      .default(8_000)
+      .describe(
+        'Milliseconds of silence on a stream before a comment is sent. Unreal gives up after 30 s of silence.',
+      ),
+    playerCharsMax: z
+      .int()
+      .min(10)
+      .max(2_000)
+      .default(300)
+      .describe("Characters of the player's words that enter the prompt."),
+  })
+  .prefault({})
+  .describe('Limits at the doors.');
+
+export const configSchema = z.strictObject({
+  host: z
+    .string()
+    .min(1)
+    .default('127.0.0.1')
+    .describe('Address to listen on. Beyond loopback API keys are required. Environment: HOST.'),
+  port: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(8080)
+    .describe('Port to listen on; 0 takes a free one. Environment: PORT.'),
+  cast: z.string().default('./cast').describe('Folder of the cast, relative to this file.'),
+  dataDirectory: z
+    .string()
+    .optional()
+    .describe(
+      'Folder of the store, relative to this file; default: GREENROOM_DATA, else the user data folder.',
+    ),
+  engines: z
+    .record(
+      z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'lower-case letters, digits and -, at most 32'),
+      engineSchema,
+    )
+    .default({ local: engineSchema.parse({ kind: 'embedded' }) })
+    .describe('Engines by name; tiers name them as rungs. Written lines need no entry.'),
+  tiers: tiersSchema.prefault({}),
+  temperature: z
+    .number()
+    .min(0)
+    .max(2)
+    .default(0.7)
+    .describe('Sampling temperature where neither the request nor the persona names one.'),
+  limits: limitsSchema,
+  store: storeOptionsSchema.prefault({}),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .describe('Least severe events that are written. Player text appears at no level.'),
+      format: z.enum(['json', 'text']).default('text').describe('`json`: one object a line, for collectors.'),
+    })
+    .prefault({}),
+  drainMs: z
+    .int()
+    .min(0)
+    .max(600_000)
+    .default(10_000)
+    .describe('Milliseconds that running lines have to finish after SIGTERM.'),
+});
+
+export type Config = z.infer<typeof configSchema>;

@@ -1,0 +1,180 @@
+/**
+ * The walk of one dialogue, read from top to bottom: scene → memory → prompt → plan → attempts → written line → memory →
+ * done → sinks. It always answers: whatever fails on the way, a written line is said before the deadline.
+ */
+import type { HeardLines } from '../cast/heard-lines.ts';
+import type { ConversationMemory } from '../cast/memory.ts';
+import type { DialogueEvent, DialogueOutcome, DialogueRequest } from '../core/dialogue.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { Clock, Logger } from '../core/runtime.ts';
+import type { TurnSink } from '../core/turn.ts';
+import { linkSignals } from '../lib/abort.ts';
+import type { TaskGroup } from '../lib/async.ts';
+import type { Ladder, Told } from './ladder.ts';
+import { Reply } from './reply.ts';
+import { type Scene, type SceneParts, setScene } from './scene.ts';
+import { estimateSpeechMs } from './sentences.ts';
+
+export interface AnswerParts extends SceneParts {
+  readonly ladder: Ladder;
+  readonly memory: ConversationMemory;
+  readonly heard: HeardLines;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly sinks: readonly TurnSink[];
+  /** Background work that shutdown awaits: keeping what was heard of a line that was cut off. */
+  readonly tasks: TaskGroup;
+}
+
+/** Tried when two replies of one conversation race for the same turn number. */
+const TURN_RACES_MAX = 8;
+
+/**
+ * Answers one request. Events come in the order of design §4 and end with one `done`. Throws `unknown_npc` and
+ * `bad_request` before the first event. Aborting ends the walk, frees the engine, and keeps what was heard, marked cut.
+ */
+export async function* answer(
+  request: DialogueRequest,
+  parts: AnswerParts,
+  signal: AbortSignal,
+): AsyncGenerator<DialogueEvent> {
+  const { clock } = parts;
+  const sinceMs = () => clock.monotonicMs() - request.receivedMonoMs;
+  const scene = setScene(request, parts);
+  const reply = new Reply(scene.reply);
+  const told: Told = {
+    queueMs: 0,
+    ttftMs: null,
+    source: null,
+    finishReason: 'stop',
+    attempts: [],
+    nextTurn: 0,
+  };
+  let ttfsMs: number | null = null;
+  let outcome: DialogueOutcome | null = null;
+  let failure: unknown = null;
+  using link = linkSignals(signal);
+  const telling = parts.ladder.tell(request, scene, reply, told, link.signal);
+  try {
+    yield { type: 'accepted', id: request.id, npcId: scene.persona.id, tier: scene.tier };
+    let step = telling.next();
+    const filler = await fillerWhile(step, scene, parts);
+    if (filler !== null) yield filler;
+    for (let sentence = await step; !sentence.done; sentence = await step) {
+      const { text, lineId } = sentence.value;
+      const index = reply.committed.length - 1;
+      // Recorded as it leaves: a player who hangs up now has heard it.
+      parts.heard.record(scene.listener, scene.persona.id, text, lineId);
+      ttfsMs ??= sinceMs();
+      if (request.units === 'token' && lineId === null) {
+        for (const word of text.match(/\S+\s*/gu) ?? []) yield { type: 'token', index, text: word };
+      }
+      yield {
+        type: 'sentence',
+        index,
+        text,
+        estMs: estimateSpeechMs(text),
+        source: lineId === null ? 'engine' : 'written',
+        ...(lineId === null ? {} : { lineId }),
+      };
+      step = telling.next();
+    }
+    const conversation = await keep(request, scene, reply, told, false, parts);
+    const whole: DialogueOutcome = {
+      id: request.id,
+      npcId: scene.persona.id,
+      finishReason: told.finishReason,
+      tier: scene.tier,
+      source: told.source ?? nobody(),
+      usage: reply.usage,
+      timing: { queueMs: told.queueMs, ttftMs: told.ttftMs, ttfsMs, totalMs: sinceMs() },
+      sentences: [...reply.committed],
+      ...(conversation === null ? {} : { conversation }),
+    };
+    outcome = whole;
+    yield { type: 'done', outcome: whole };
+  } catch (error) {
+    failure = error;
+    throw error;
+  } finally {
+    link.abort(new ServiceError('client_closed', 'the walk was left'));
+    await telling.return(undefined).catch(() => {});
+    if (outcome === null && reply.committed.length > 0) {
+      parts.tasks.tryStart('keep-interrupted-turn', async () => {
+        await keep(request, scene, reply, told, true, parts);
+      });
+    }
+    const code = failure === null ? 'client_closed' : ServiceError.from(failure).code;
+    const turn = {
+      request,
+      personaVersion: scene.persona.version,
+      kind: scene.persona.monster_type,
+      outcome,
+      error: outcome === null ? code : null,
+      guardHits: reply.guardHits,
+      attempts: told.attempts,
+    };
+    for (const sink of parts.sinks) sink.record(turn);
+  }
+}
+
+/** A short written sound when the first sentence is slow to come (npc-domain §3); null when it came in time. */
+async function fillerWhile(
+  first: Promise<unknown>,
+  scene: Scene,
+  parts: AnswerParts,
+): Promise<DialogueEvent | null> {
+  const { fillerAfterMs } = scene.policy;
+  if (fillerAfterMs === 0 || scene.playerText === '') return null;
+  const { promise, resolve } = Promise.withResolvers<'late'>();
+  using _timer = parts.clock.timer(fillerAfterMs, () => resolve('late'));
+  const winner = await Promise.race([
+    first.then(
+      () => 'in time',
+      () => 'in time',
+    ),
+    promise,
+  ]);
+  if (winner !== 'late') return null;
+  const line = parts.cast.lines.filler(scene.spoken(null, []), parts.heard);
+  if (line === null) return null;
+  parts.heard.record(scene.listener, scene.persona.id, line.text, line.id);
+  return { type: 'filler', lineId: line.id, text: line.text };
+}
+
+/** Keeps the turn before it is acknowledged. A store that fails costs the memory of this turn, never the answer. */
+async function keep(
+  request: DialogueRequest,
+  scene: Scene,
+  reply: Reply,
+  told: Told,
+  interrupted: boolean,
+  parts: AnswerParts,
+): Promise<NonNullable<DialogueOutcome['conversation']> | null> {
+  if (request.conversationId === undefined) return null;
+  const { timelineId } = request.context;
+  const turn = {
+    conversationId: request.conversationId,
+    timelineId,
+    playerText: scene.playerText,
+    heard: reply.committed,
+    interrupted,
+    gameTime: request.context.gameTime ?? null,
+    atMs: parts.clock.nowMs(),
+  };
+  const kept = { id: request.conversationId, timelineId };
+  try {
+    for (let number = told.nextTurn; number < told.nextTurn + TURN_RACES_MAX; number++) {
+      if (await parts.memory.remember({ ...turn, turn: number }))
+        return { ...kept, turn: number, stored: true };
+    }
+    parts.log.warn('memory.contended', { requestId: request.id, conversationId: request.conversationId });
+  } catch (error) {
+    parts.log.warn('memory.lost', { requestId: request.id, reason: ServiceError.from(error).message });
+  }
+  return { ...kept, turn: told.nextTurn, stored: false };
+}
+
+function nobody(): never {
+  throw new ServiceError('internal', 'a reply ended without a source');
+}

@@ -1,0 +1,111 @@
+/**
+ * The state of one reply across all its attempts: what was said, what it cost, which rules were hit. A sentence is
+ * committed when it is handed out; from then on it is history that the next attempt goes on from.
+ */
+import type { Cause, Usage } from '../core/dialogue.ts';
+import type { EngineUsage } from '../core/engine.ts';
+import type { GuardHit } from '../core/turn.ts';
+import { countWords } from '../lib/text/words.ts';
+import type { CompiledGuard, GuardRule } from './guard.ts';
+import { guardSentence } from './guard.ts';
+import { makeSpeakable } from './speakable.ts';
+
+export interface ReplyLimits {
+  readonly maxSentences: number;
+  readonly maxWords: number;
+}
+
+export interface ReplyScene {
+  readonly guard: CompiledGuard;
+  readonly revealedSecrets: ReadonlySet<number>;
+  readonly recentLines: readonly string[];
+  readonly playerText: string;
+  readonly npcName: string;
+  readonly speakerNames: readonly string[];
+  readonly limits: ReplyLimits;
+}
+
+/** What became of one raw sentence of an engine. */
+export type Judged =
+  | { readonly kind: 'say'; readonly text: string }
+  /** Nothing was left to say after cleaning: a stage direction, a bare label. */
+  | { readonly kind: 'nothing' }
+  /** The model began to speak for somebody else: what it has said so far is the whole reply. */
+  | { readonly kind: 'over' }
+  | { readonly kind: 'blocked'; readonly rule: GuardRule };
+
+export class Reply {
+  readonly #scene: ReplyScene;
+  readonly committed: string[] = [];
+  readonly guardHits: GuardHit[] = [];
+  #words = 0;
+  #spent: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, costMicroUsd: 0 };
+  #running: EngineUsage | null = null;
+
+  constructor(scene: ReplyScene) {
+    this.#scene = scene;
+  }
+
+  /** What the next attempt goes on from. */
+  get assistantPrefix(): string {
+    return this.committed.join(' ');
+  }
+
+  get isFull(): boolean {
+    const { maxSentences, maxWords } = this.#scene.limits;
+    // Under four words left there is no sentence worth waiting for.
+    return this.committed.length >= maxSentences || maxWords - this.#words < 4;
+  }
+
+  commit(text: string): void {
+    this.committed.push(text);
+    this.#words += countWords(text);
+  }
+
+  /** Cleans one raw sentence and holds it against the guard. */
+  judge(raw: string): Judged {
+    const { npcName, speakerNames, limits, ...context } = this.#scene;
+    const { text, changed } = makeSpeakable(raw, { npcName, speakerNames });
+    for (const rule of changed) this.guardHits.push({ rule, outcome: 'cleaned' });
+    const isOver = changed.includes('other_speaker');
+    if (text === '') return { kind: isOver ? 'over' : 'nothing' };
+    const verdict = guardSentence(text, context.guard, {
+      revealedSecrets: context.revealedSecrets,
+      recentLines: context.recentLines,
+      committed: this.committed,
+      playerText: context.playerText,
+      maxWords: Math.max(1, limits.maxWords - this.#words),
+    });
+    if (verdict.verdict === 'pass') {
+      if (verdict.rule !== undefined) this.guardHits.push({ rule: verdict.rule, outcome: 'cleaned' });
+      return { kind: 'say', text: verdict.text };
+    }
+    return { kind: 'blocked', rule: verdict.rule };
+  }
+
+  noteUsage(usage: EngineUsage): void {
+    this.#running = usage;
+  }
+
+  /** Adds what the attempt under way has spent; called once at its end, however it ended. */
+  settleAttempt(): void {
+    const spent = this.#running;
+    this.#running = null;
+    if (spent === null) return;
+    this.#spent = {
+      promptTokens: this.#spent.promptTokens + spent.promptTokens,
+      cachedTokens: this.#spent.cachedTokens + spent.cachedTokens,
+      completionTokens: this.#spent.completionTokens + spent.completionTokens,
+      costMicroUsd: this.#spent.costMicroUsd,
+    };
+  }
+
+  get usage(): Usage {
+    return this.#spent;
+  }
+}
+
+/** A stopped sentence as the cause that written lines are chosen by. */
+export function causeOfRule(rule: GuardRule): Cause {
+  return rule === 'repetition' || rule === 'loop' || rule === 'echo' ? 'repetition' : 'safety';
+}
