@@ -6,9 +6,9 @@ import { engineConformance, lineRequest } from '../testing/engine-conformance.ts
 import { createTransport } from './transport.ts';
 import { createVllm } from './vllm.ts';
 
-async function open() {
+async function open(connections = 8) {
   const server = await startChatServer();
-  const transport = createTransport({ origin: server.origin, connections: 8, connectTimeoutMs: 5_000 });
+  const transport = createTransport({ origin: server.origin, connections, connectTimeoutMs: 5_000 });
   return {
     server,
     engine: createVllm({ name: 'local', kind: 'vllm', transport: () => transport }),
@@ -21,7 +21,7 @@ async function open() {
   };
 }
 
-engineConformance('vLLM behind a small server', open);
+engineConformance('vLLM behind a small server', () => open());
 
 /** The body that reaches the server. */
 async function bodyOf(changes: Partial<GenerateRequest>): Promise<Readonly<Record<string, unknown>>> {
@@ -77,8 +77,11 @@ for (const [what, changes, expected] of BODIES) {
 }
 
 test('a line that is read to its end leaves its connection to the next', async () => {
-  await using opened = await open();
+  await using opened = await open(1);
   for (let line = 0; line < 5; line += 1)
-    for await (const _ of opened.engine.generate(lineRequest({ maxTokens: 2 }), new AbortController().signal));
+    for await (const _ of opened.engine.generate(
+      lineRequest({ maxTokens: 2 }),
+      new AbortController().signal,
+    ));
   assert.equal(opened.server.connections, 1);
 });

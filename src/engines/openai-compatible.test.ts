@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import type http from 'node:http';
+import { test } from 'node:test';
+import type { GenerateEvent } from '../core/engine.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { Transport, WireRequest, WireResponse } from '../core/transport.ts';
+import { startChatServer } from '../testing/chat-server.ts';
+import { engineConformance, lineRequest } from '../testing/engine-conformance.ts';
+import { createOpenAiCompatible } from './openai-compatible.ts';
+import { createTransport } from './transport.ts';
+
+const dialect = { continuesAssistant: false, reportsRunningUsage: false };
+
+engineConformance('The common dialect behind a small server', async () => {
+  const server = await startChatServer();
+  const transport = createTransport({ origin: server.origin, connections: 8, connectTimeoutMs: 5_000 });
+  return {
+    engine: createOpenAiCompatible({ name: 'cloud', kind: 'openai', transport: () => transport, dialect }),
+    model: 'm',
+    untilIdle: () => server.untilRunning(0),
+    [Symbol.asyncDispose]: async () => {
+      await transport[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+});
+
+/** A transport that gives one reply; `sent` is what it was asked. */
+function replying(reply: Partial<WireResponse> & { readonly text?: string }) {
+  const sent: WireRequest[] = [];
+  const transport: Transport = {
+    exchange: async (request) => {
+      sent.push(request);
+      const body = (async function* () {
+        yield Buffer.from(reply.text ?? '');
+      })();
+      return { status: 200, headers: {}, body, ...reply };
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+  return { sent, transport };
+}
+
+async function generate(transport: Transport, changes = {}): Promise<GenerateEvent[]> {
+  const engine = createOpenAiCompatible({
+    name: 'cloud',
+    kind: 'openai',
+    transport: () => transport,
+    dialect: { ...dialect, headers: { 'x-api': 'k' } },
+  });
+  const events: GenerateEvent[] = [];
+  for await (const event of engine.generate(lineRequest(changes), new AbortController().signal))
+    events.push(event);
+  return events;
+}
+
+/** status, body, code of the catalogue, what the message must hold */
+const REFUSALS: readonly (readonly [number, string, string, string])[] = [
+  [500, '{"error":{"message":"boom","type":"InternalServerError","code":500}}', 'engine_error', 'boom'],
+  [500, '{"object":"error","message":"boom","type":"x","code":500}', 'engine_error', 'boom'],
+  [401, '{"error":"Unauthorized"}', 'engine_error', 'Unauthorized'],
+  [429, '{"error":"busy","error_type":"overloaded"}', 'overloaded', 'busy'],
+  [503, '{"object":"error","message":"The request queue is full."}', 'overloaded', 'queue is full'],
+  [529, '', 'overloaded', '(no body)'],
+  [404, '{"error":{"message":"no model x"}}', 'unknown_model', 'no model x'],
+  [
+    400,
+    '{"error":{"message":"This model\'s maximum context length is 2048 tokens"}}',
+    'context_length_exceeded',
+    '2048',
+  ],
+  [400, '{"object":"error","message":"prompt is too long"}', 'context_length_exceeded', 'too long'],
+  [413, '{"error":"inputs must have less than the context"}', 'context_length_exceeded', 'context'],
+  [400, '{"error":{"message":"temperature is -1"}}', 'bad_request', 'temperature'],
+  [502, '<html>\n  <h1>Bad gateway</h1></html>', 'engine_error', '<html> <h1>Bad gateway'],
+  [500, '{"error":{"code":7}}', 'engine_error', '{"code":7}'],
+  [500, '"just text"', 'engine_error', 'just text'],
+  [500, 'null', 'engine_error', 'null'],
+  [500, 'x'.repeat(100_000), 'engine_error', 'body over 64000 bytes'],
+];
+
+for (const [status, text, code, part] of REFUSALS) {
+  test(`${status} with ${text.slice(0, 60) || 'nothing'} is ${code}`, async () => {
+    await assert.rejects(generate(replying({ status, text }).transport), (error) => {
+      assert.ok(error instanceof ServiceError);
+      assert.equal(error.code, code);
+      assert.ok(error.message.includes(part) && error.message.startsWith('cloud answered'), error.message);
+      assert.ok(error.message.length < 1_200);
+      assert.deepEqual(error.details, { engine: 'cloud', status });
+      return true;
+    });
+  });
+}
+
+test('a page of HTML with status 200 is an engine_error that says what came', async () => {
+  const { transport } = replying({
+    headers: { 'content-type': 'text/html' },
+    text: '<html>Sign in</html>',
+  });
+  await assert.rejects(generate(transport), /text\/html, expected text\/event-stream: <html>Sign in/);
+});
+
+test('a whole answer in JSON where a stream was asked is an engine_error, with its own error where it has one', async () => {
+  const { transport } = replying({
+    headers: { 'content-type': 'application/json' },
+    text: '{"error":{"message":"asleep"}}',
+  });
+  await assert.rejects(generate(transport), /application\/json.*asleep/);
+});
+
+test('a reply without a content type is read as a stream; capitals and charset do not matter', async () => {
+  const text = 'data: {"choices":[{"delta":{"content":"Hm."},"finish_reason":"stop"}]}\n\n';
+  for (const headers of [{}, { 'content-type': 'Text/Event-Stream; charset=utf-8' }])
+    assert.equal((await generate(replying({ headers, text }).transport)).length, 2);
+});
+
+test('usage that the engine does not report is estimated from the prompt and the pieces', async () => {
+  const text = 'data: {"choices":[{"delta":{"content":"Hm."},"finish_reason":"stop"}]}\n\n';
+  const messages = [{ role: 'user' as const, content: 'x'.repeat(300) }];
+  const finish = (await generate(replying({ text }).transport, { messages })).at(-1);
+  assert.ok(finish?.type === 'finish');
+  assert.equal(finish.usage.source, 'estimated');
+  assert.equal(finish.usage.completionTokens, 1);
+  assert.ok(finish.usage.promptTokens >= 75);
+});
+
+test('only the fields that every engine takes are sent, and its own headers', async () => {
+  const { sent, transport } = replying({ status: 500 });
+  await assert.rejects(generate(transport, { minP: 0.1, repetitionPenalty: 1.1, assistantPrefix: 'I' }));
+  const [request] = sent;
+  assert.equal(request?.path, '/v1/chat/completions');
+  assert.equal(request.headers['x-api'], 'k');
+  assert.deepEqual(Object.keys(JSON.parse(String(request.body)) as object).sort(), [
+    'max_tokens',
+    'messages',
+    'model',
+    'stream',
+    'stream_options',
+    'temperature',
+  ]);
+});
+
+test('an engine that dies half-way is an engine_error', async () => {
+  await using server = await startChatServer(async (_body, response: http.ServerResponse) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    await new Promise<void>((resolve) =>
+      response.write('data: {"choices":[{"delta":{"content":"I was"}}]}\n\n', () => resolve()),
+    );
+    response.destroy();
+  });
+  await using transport = createTransport({
+    origin: server.origin,
+    connections: 1,
+    connectTimeoutMs: 5_000,
+  });
+  await assert.rejects(
+    generate(transport),
+    (error) => error instanceof ServiceError && error.code === 'engine_error' && /broke/.test(error.message),
+  );
+});
