@@ -1,0 +1,90 @@
+/**
+ * The sides of the gateway bench: the mock asked directly, Greenroom before it, and Portkey before it when installed.
+ * All run on the Node that runs the bench, each a process of its own on loopback.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import type { Target } from './client.ts';
+import { portkeyVersions, startPortkey } from './portkey.ts';
+import { startProgram } from './program.ts';
+
+export const SIDE_NAMES = ['direct', 'greenroom', 'portkey'] as const;
+export type SideName = (typeof SIDE_NAMES)[number];
+
+export interface Side extends Target {
+  readonly name: SideName;
+}
+
+const MODEL = 'mock-model';
+const ROOT = path.resolve(import.meta.dirname, '..', '..');
+
+/** Starts what of `wanted` is there; everything that it starts ends with `programs`. The mock always runs. */
+export async function startSides(
+  wanted: ReadonlySet<SideName>,
+  options: { readonly profileDirectory: string | undefined },
+  programs: AsyncDisposableStack,
+): Promise<Side[]> {
+  const mock = programs.use(
+    await startProgram({
+      name: 'mock',
+      arguments: [path.join(import.meta.dirname, 'mock-upstream.ts')],
+      readyPath: '/health',
+      readyTimeoutMs: 10_000,
+    }),
+  );
+  const sides: Side[] = [{ name: 'direct', origin: mock.origin, model: MODEL, headers: {} }];
+  if (wanted.has('greenroom')) {
+    const origin = await startGreenroom(mock.origin, options.profileDirectory, programs);
+    sides.push({ name: 'greenroom', origin, model: MODEL, headers: {} });
+  }
+  if (wanted.has('portkey') && portkeyVersions() !== null) {
+    const portkey = programs.use(await startPortkey());
+    sides.push({
+      name: 'portkey',
+      origin: portkey.origin,
+      model: MODEL,
+      headers: {
+        authorization: 'Bearer bench',
+        'x-portkey-provider': 'openai',
+        'x-portkey-custom-host': `${mock.origin}/v1`,
+      },
+    });
+  }
+  return sides;
+}
+
+/** The whole service as it ships, with the mock as its only engine and everything else at its defaults. */
+async function startGreenroom(
+  mockOrigin: string,
+  profileDirectory: string | undefined,
+  programs: AsyncDisposableStack,
+): Promise<string> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
+  programs.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const rungs = { rungs: ['mock'] };
+  const config = {
+    cast: path.join(ROOT, 'examples', 'body-broker', 'cast'),
+    engines: { mock: { kind: 'openai-compatible', baseUrl: mockOrigin, model: MODEL } },
+    tiers: { 1: rungs, 2: rungs, 3: rungs, 4: rungs },
+  };
+  const file = path.join(folder, 'greenroom.yaml');
+  writeFileSync(file, stringify(config));
+  const program = programs.use(
+    await startProgram({
+      name: 'greenroom',
+      arguments: [
+        ...(profileDirectory === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`]),
+        path.join(ROOT, 'src', 'main.ts'),
+        'serve',
+        '--config',
+        file,
+      ],
+      environment: { PORT: '0', HOST: '127.0.0.1', GREENROOM_DATA: path.join(folder, 'data') },
+      readyPath: '/readyz',
+      readyTimeoutMs: 30_000,
+    }),
+  );
+  return program.origin;
+}
