@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { cliPage } from './docs/cli-page.ts';
+import { configPage, configSchemaFile } from './docs/config-page.ts';
 import { errorsPage } from './docs/errors-page.ts';
 import { metricsPage } from './docs/metrics-page.ts';
 
@@ -12,6 +13,8 @@ const folder = path.resolve(import.meta.dirname, '../docs/reference');
 
 const PAGES: readonly { readonly name: string; readonly make: () => string | Promise<string> }[] = [
   { name: 'cli.md', make: cliPage },
+  { name: 'config.md', make: configPage },
+  { name: 'config.schema.json', make: configSchemaFile },
   { name: 'errors.md', make: errorsPage },
   { name: 'metrics.md', make: metricsPage },
 ];
