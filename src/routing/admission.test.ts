@@ -10,8 +10,14 @@ test('places are given up to the limit, then in the order of asking', async () =
   const admission = new Admission({ engine: 'local', maxInFlight: 1, maxQueued: 4 });
   const first = await admission.acquire('interactive', never);
   const order: string[] = [];
-  const second = admission.acquire('interactive', never).then((place) => (order.push('second'), place));
-  const third = admission.acquire('interactive', never).then((place) => (order.push('third'), place));
+  const second = admission.acquire('interactive', never).then((place) => {
+    order.push('second');
+    return place;
+  });
+  const third = admission.acquire('interactive', never).then((place) => {
+    order.push('third');
+    return place;
+  });
   assert.equal(admission.waiting, 2);
   first[Symbol.dispose]();
   (await second)[Symbol.dispose]();

@@ -30,7 +30,24 @@ export const tierSchema = z
   .describe('One tier.');
 export type TierPolicy = z.infer<typeof tierSchema>;
 
-const tier = (policy: Omit<TierPolicy, 'rungs'>) => tierSchema.default({ rungs: ['local'], ...policy });
+/** A tier of which the file may name any part: what it leaves out keeps the default. */
+function tier(policy: Omit<TierPolicy, 'rungs' | 'model'>) {
+  const { shape } = tierSchema;
+  return tierSchema
+    .extend({
+      deadlineMs: shape.deadlineMs.default(policy.deadlineMs),
+      fillerAfterMs: shape.fillerAfterMs.default(policy.fillerAfterMs),
+      maxSentences: shape.maxSentences.default(policy.maxSentences),
+      maxWords: shape.maxWords.default(policy.maxWords),
+      personaTokens: shape.personaTokens.default(policy.personaTokens),
+      promptTokens: shape.promptTokens.default(policy.promptTokens),
+    })
+    .refine(({ personaTokens, promptTokens }) => personaTokens < promptTokens, {
+      path: ['personaTokens'],
+      error: 'expected less than promptTokens, of which the persona is a part',
+    })
+    .prefault({});
+}
 
 /**
  * Persona budgets are npc-domain.md §8.1. Deadlines are for a laptop without a GPU: on hardware of its class a tier

@@ -33,9 +33,18 @@ export function createLogger(options: { level: LogLevel; format: 'json' | 'text'
 function readable(line: string): string {
   const { level, time, event, ...fields } = JSON.parse(line) as Record<string, unknown>;
   const rest = Object.entries(fields)
-    .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .map(([key, value]) => `${key}=${plain(value)}`)
     .join(' ');
   return `${String(time).slice(11, 23)} ${String(level).padEnd(5)} ${String(event)}${rest === '' ? '' : `  ${rest}`}\n`;
+}
+
+/** One event is one line: text with spaces, quotes or control characters (a terminal obeys them) is quoted. */
+function plain(value: unknown): string {
+  if (typeof value === 'string' && /^[^\s"\p{C}]+$/u.test(value)) return value;
+  return JSON.stringify(value).replace(
+    /\p{C}/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`,
+  );
 }
 
 /** A logger that says nothing: for tests and for commands whose output is the point. */
