@@ -140,6 +140,15 @@ test('only the fields that every engine takes are sent, and its own headers', as
   ]);
 });
 
+test('an engine that cannot continue a message is shown what was said, and asked for the rest', async () => {
+  const { sent, transport } = replying({ status: 500 });
+  await assert.rejects(generate(transport, { assistantPrefix: 'I sell', messages: [] }));
+  const { messages } = JSON.parse(String(sent[0]?.body)) as { messages: { role: string; content: string }[] };
+  assert.deepEqual(messages[0], { role: 'assistant', content: 'I sell' });
+  assert.equal(messages[1]?.role, 'user');
+  assert.match(messages[1]?.content ?? '', /Go on from exactly where you stopped/);
+});
+
 test('an engine that dies half-way is an engine_error', async () => {
   await using server = await startChatServer(async (_body, response: http.ServerResponse) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });

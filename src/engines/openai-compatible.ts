@@ -59,14 +59,24 @@ export function createOpenAiCompatible({ name, kind, transport, dialect }: OpenA
   };
 }
 
+/**
+ * For an engine that cannot go on from an assistant message: it sees what it said, and is asked for the rest. It may
+ * begin anew all the same; the guard against repetition then drops what was heard before.
+ */
+const GO_ON =
+  'Go on from exactly where you stopped. Do not repeat anything of what you said, and do not mention this request.';
+
 /** The whitelist body: nothing is sent that this engine is not known to take (engines.md §2.1). */
 function chatBody(request: GenerateRequest, dialect: Dialect): Record<string, unknown> {
   const continues = request.assistantPrefix !== '' && dialect.continuesAssistant;
+  const said = { role: 'assistant', content: request.assistantPrefix };
   return {
     model: request.model,
-    messages: continues
-      ? [...request.messages, { role: 'assistant', content: request.assistantPrefix }]
-      : request.messages,
+    messages: [
+      ...request.messages,
+      ...(request.assistantPrefix === '' ? [] : [said]),
+      ...(request.assistantPrefix === '' || continues ? [] : [{ role: 'user', content: GO_ON }]),
+    ],
     stream: true,
     stream_options: dialect.reportsRunningUsage
       ? { include_usage: true, continuous_usage_stats: true }
