@@ -36,7 +36,9 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
   // The options schemas that the parts export; nothing below imports config back.
   config: [...FOUNDATION, ...PARTS],
   'runtime.ts': FOUNDATION,
-  'app.ts': [...FOUNDATION, ...PARTS, 'config', 'runtime.ts'],
+  // The engines of one configuration: models, child process, transport and warm-up come together here.
+  'hosts.ts': [...FOUNDATION, 'config', 'embedded', 'engines', 'models', 'routing'],
+  'app.ts': [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'hosts.ts'],
   cli: [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'app.ts'],
   'main.ts': ['cli'],
   testing: [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'app.ts', 'cli'],

@@ -2,16 +2,23 @@
  * What the doors need of the service, as contracts. `app.ts` fulfils them; a test may with small true ones. Doors decode,
  * authenticate, hand over, and encode; they decide nothing about dialogue.
  */
-import type { DialogueEvent, DialogueRequest } from '../core/dialogue.ts';
+import type { DialogueEvent, DialogueRequest, Priority } from '../core/dialogue.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import type { IdempotencyStore, KeyStore } from '../core/store.ts';
 import type { Transport } from '../core/transport.ts';
-import type { Admission } from '../routing/admission.ts';
 
 /** Where the start stands; `ready` only after a real warm-up line was generated. */
 export interface Readiness {
   readonly ready: boolean;
-  readonly stage: 'starting' | 'fetching' | 'loading' | 'warming' | 'ready' | 'restarting' | 'failed' | 'draining';
+  readonly stage:
+    | 'starting'
+    | 'fetching'
+    | 'loading'
+    | 'warming'
+    | 'ready'
+    | 'restarting'
+    | 'failed'
+    | 'draining';
   /** One sentence for people: `fetching 41 %`. */
   readonly detail: string;
   readonly percent?: number;
@@ -25,12 +32,19 @@ export interface NpcSummary {
   readonly summary: string;
 }
 
+/** Places at one engine, as `routing/admission.ts` keeps them. */
+export interface Places {
+  /** Resolves to a place, to be disposed when the work has ended. Throws `overloaded`, or the signal's reason. */
+  acquire(priority: Priority, signal: AbortSignal): Promise<Disposable>;
+}
+
 /** An engine that speaks OpenAI's wire, as the pass-through door needs it. */
 export interface PassThrough {
   readonly engine: string;
   readonly model: string;
   readonly transport: Transport;
-  readonly admission: Admission;
+  /** Places at the engine; see routing/admission.ts. */
+  readonly admission: { acquire(priority: Priority, signal: AbortSignal): Promise<Disposable> };
 }
 
 export interface EngineStatus {
@@ -55,9 +69,16 @@ export interface Services {
   readonly npcs: readonly NpcSummary[];
   /** Persona JSON, the prompt as the model sees it, and how many written lines there are. Null: no such NPC. */
   describeNpc(npcId: string, signal: AbortSignal): Promise<Readonly<Record<string, unknown>> | null>;
-  listLines(filter: { readonly speaker?: string; readonly trigger?: string }): readonly Readonly<Record<string, unknown>>[];
+  listLines(filter: {
+    readonly speaker?: string;
+    readonly trigger?: string;
+  }): readonly Readonly<Record<string, unknown>>[];
   /** Models by the names clients may use, engines' own names first. */
-  readonly models: readonly { readonly id: string; readonly ownedBy: string; readonly maxModelTokens: number | null }[];
+  readonly models: readonly {
+    readonly id: string;
+    readonly ownedBy: string;
+    readonly maxModelTokens: number | null;
+  }[];
   /** The engine that serves this model now. Throws `unknown_model`, `engine_unavailable`, `not_ready`. */
   passThrough(model: string): PassThrough;
   readonly keys: KeyStore;

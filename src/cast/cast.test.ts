@@ -47,7 +47,7 @@ test('a whole cast is read, and a mistyped id finds its neighbour', async () => 
   await withFolder(files, async (folder) => {
     const cast = await loadCast(folder, never);
     assert.equal(cast.world, 'A city.');
-    assert.equal(cast.lines.size, 2);
+    assert.equal(cast.lines.served.length, 2);
     assert.deepEqual(cast.near('wik'), ['wick']);
     assert.deepEqual(cast.near('x'.repeat(10_000)), []);
   });

@@ -42,8 +42,8 @@ export class LinePool {
   readonly #lists = new Map<string, WrittenLine[]>();
   readonly #speakers: ReadonlyMap<string, Speaker>;
   readonly #playerName: string;
-  /** How many lines may be served. */
-  readonly size: number;
+  /** The lines that may be served. */
+  readonly served: readonly WrittenLine[];
 
   /** `playerName` fills `{player}` while the game sends no fact `player.name`. Only approved lines enter. */
   constructor(
@@ -51,16 +51,16 @@ export class LinePool {
     speakers: ReadonlyMap<string, Speaker> = new Map(),
     playerName = 'stranger',
   ) {
-    let size = 0;
+    const served: WrittenLine[] = [];
     for (const line of lines) {
       if (line.status !== 'approved') continue;
       const key = listKey(line.speaker, line.trigger);
       const list = this.#lists.get(key);
       if (list === undefined) this.#lists.set(key, [line]);
       else list.push(line);
-      size += 1;
+      served.push(line);
     }
-    this.size = size;
+    this.served = served;
     this.#speakers = speakers;
     this.#playerName = playerName;
   }

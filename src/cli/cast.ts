@@ -36,7 +36,7 @@ export const castVerb: Verb = (program, _runtime, signal) => {
         npc.summary,
       ]);
       console.log(table(['id', 'name', 'kind', 'tier', 'summary'], rows));
-      console.log(`\n${loaded.npcs.size} NPCs, ${loaded.lines.size} written lines.`);
+      console.log(`\n${loaded.npcs.size} NPCs, ${loaded.lines.served.length} written lines.`);
     });
 
   withCast(cast.command('show'))

@@ -8,11 +8,12 @@ import { doctorVerb } from './doctor.ts';
 import { engineVerb } from './engine.ts';
 import { keysVerb } from './keys.ts';
 import { modelsVerb } from './models.ts';
+import { serveVerb } from './serve.ts';
 
 /** A verb adds itself to the program. `signal` aborts on SIGINT and SIGTERM; actions must end soon after. */
 export type Verb = (program: Command, runtime: Runtime, signal: AbortSignal) => void;
 
-const VERBS: readonly Verb[] = [castVerb, doctorVerb, engineVerb, keysVerb, modelsVerb];
+const VERBS: readonly Verb[] = [castVerb, doctorVerb, engineVerb, keysVerb, modelsVerb, serveVerb];
 
 /** Runs one command line and resolves to its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 export async function runCommandLine(

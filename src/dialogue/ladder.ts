@@ -4,7 +4,6 @@
  */
 
 import type { Cast } from '../cast/cast.ts';
-import type { HeardLines } from '../cast/heard-lines.ts';
 import type { ConversationMemory } from '../cast/memory.ts';
 import type { AssembledPrompt, PromptAssembler } from '../cast/prompt.ts';
 import type { Cause, DialogueRequest, FinishReason, HistoryTurn, Source } from '../core/dialogue.ts';
@@ -25,7 +24,6 @@ export interface LadderParts {
   readonly counter: TokenCounter;
   readonly assembler: PromptAssembler;
   readonly memory: ConversationMemory;
-  readonly heard: HeardLines;
   readonly clock: Clock;
   readonly log: Logger;
   /** Tokens of prompt and answer together that the smallest engine takes. */

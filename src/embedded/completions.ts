@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Random } from '../core/runtime.ts';
-import type { EmbeddedEngine, GenerateOptions, GenerateResult, Prompt } from './engine.ts';
+import type { EmbeddedEngine, GenerateOptions, GenerateResult, Prompt, SpentTokens } from './engine.ts';
 import type { Grammar, SamplingSettings } from './llama.ts';
 import type { EngineMetrics, FinishedReason } from './metrics.ts';
 import type { ChatRequest, CompletionRequest, SamplingRequest } from './wire.ts';
@@ -182,12 +182,16 @@ async function streamed(
     model: parts.modelName,
   }).slice(0, -1);
   const event = (tail: string) => `data: ${head},${tail}}\n\n`;
-  const choice = (text: string, ending: string) =>
-    job.isChat
+  // vLLM's `continuous_usage_stats`: a reader that leaves early still knows what was spent.
+  const isCounted = job.request.stream_options?.continuous_usage_stats === true;
+  const choice = (text: string, ending: string, spent: SpentTokens | null) => {
+    const usage = spent !== null && isCounted ? `,"usage":${JSON.stringify(wireUsage(spent))}` : '';
+    return job.isChat
       ? event(
-          `"choices":[{"index":0,"delta":${text === '' ? '{}' : `{"content":${JSON.stringify(text)}}`},"logprobs":null,${ending}}]`,
+          `"choices":[{"index":0,"delta":${text === '' ? '{}' : `{"content":${JSON.stringify(text)}}`},"logprobs":null,${ending}}]${usage}`,
         )
-      : event(`"choices":[{"index":0,"text":${JSON.stringify(text)},"logprobs":null,${ending}}]`);
+      : event(`"choices":[{"index":0,"text":${JSON.stringify(text)},"logprobs":null,${ending}}]${usage}`);
+  };
   const start = () => {
     if (reply.headersSent) return;
     reply.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
@@ -202,9 +206,9 @@ async function streamed(
   try {
     result = await parts.engine.generate(
       job.options,
-      (piece) => {
+      (piece, spent) => {
         start();
-        reply.write(choice(piece, '"finish_reason":null'));
+        reply.write(choice(piece, '"finish_reason":null', spent));
       },
       signal,
     );
@@ -216,7 +220,7 @@ async function streamed(
   }
   start();
   const ending = `"finish_reason":"${result.finish}","stop_reason":${JSON.stringify(result.stopString)}`;
-  let tail = choice('', ending);
+  let tail = choice('', ending, result);
   if (job.request.stream_options?.include_usage === true)
     tail += event(`"choices":[],"usage":${JSON.stringify(wireUsage(result))}`);
   reply.end(`${tail}data: [DONE]\n\n`);

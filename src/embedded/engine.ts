@@ -33,6 +33,13 @@ export interface GenerateOptions {
   readonly priority: number;
 }
 
+/** What a line has used so far. */
+export interface SpentTokens {
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+}
+
 export interface GenerateResult extends LineResult {
   /** The stop string that ended the line, or null. */
   readonly stopString: string | null;
@@ -134,7 +141,7 @@ export class EmbeddedEngine implements AsyncDisposable {
    */
   async generate(
     options: GenerateOptions,
-    onText: (text: string) => void,
+    onText: (text: string, spent: SpentTokens) => void,
     signal: AbortSignal,
   ): Promise<GenerateResult> {
     const { tokens, prefixTokens } = options.prompt;
@@ -144,8 +151,9 @@ export class EmbeddedEngine implements AsyncDisposable {
     if (room < 1) throw this.#tooLong(tokens.length);
     const text = new TokenText((part) => this.#model.detokenize(part), tokens);
     const stops = new StopStrings(options.stop, { includeInOutput: options.includeStop });
+    let spent: SpentTokens = { promptTokens: tokens.length, cachedTokens: 0, completionTokens: 0 };
     const show = (piece: string) => {
-      if (piece !== '') onText(piece);
+      if (piece !== '') onText(piece, spent);
     };
     const tokenBias = new Map(options.sampling.tokenBias);
     if (options.ignoresEnd) for (const token of this.#model.endTokens) tokenBias.set(token, -Infinity);
@@ -158,7 +166,8 @@ export class EmbeddedEngine implements AsyncDisposable {
         grammar: options.grammar,
         priority: options.priority,
         isEnd: (token) => !options.ignoresEnd && this.#model.isEnd(token),
-        onToken: (token) => {
+        onToken: (token, now) => {
+          spent = { promptTokens: tokens.length, ...now };
           const piece = text.push(token);
           if (piece !== '') show(stops.push(piece));
           return stops.matched === null;

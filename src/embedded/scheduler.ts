@@ -26,7 +26,10 @@ export interface LineRequest {
   /** Lower goes earlier. */
   readonly priority: number;
   /** Called once per token that is no end token, in the loop: must be quick. False ends the line. */
-  onToken(token: number): boolean;
+  onToken(
+    token: number,
+    spent: { readonly cachedTokens: number; readonly completionTokens: number },
+  ): boolean;
   isEnd(token: number): boolean;
 }
 
@@ -69,7 +72,7 @@ const PREFILL_TOKENS_MIN = 16;
  * Passes of prefill between two of decode while more prompts wait than lines run: a fuller decode pass costs less per
  * token (5 ms against 7 on two cores), and a spoken line needs few tokens a second.
  */
-const PREFILL_IN_A_ROW_MAX = 3;
+const PREFILL_IN_A_ROW_MAX = 2;
 
 interface Line {
   readonly request: LineRequest;
@@ -433,7 +436,11 @@ export class Scheduler implements AsyncDisposable {
     } else this.#observer.nextToken({ gapMs: nowMs - line.lastTokenMs });
     line.lastTokenMs = nowMs;
     line.next = token;
-    if (line.request.isEnd(token) || !line.request.onToken(token)) this.#finish(line, 'stop');
+    if (
+      line.request.isEnd(token) ||
+      !line.request.onToken(token, { cachedTokens: line.cachedTokens, completionTokens: line.produced })
+    )
+      this.#finish(line, 'stop');
     else if (line.produced >= line.request.maxTokens) this.#finish(line, 'length');
   }
 }
