@@ -18,6 +18,8 @@ export interface Side extends Target {
 }
 
 const MODEL = 'mock-model';
+/** More than any case holds at once. */
+const UPSTREAM_AT_ONCE = 256;
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 
 /** Starts what of `wanted` is there; everything that it starts ends with `programs`. The mock always runs. */
@@ -55,7 +57,7 @@ export async function startSides(
   return sides;
 }
 
-/** The whole service as it ships, with the mock as its only engine and everything else at its defaults. */
+/** The whole service as it ships, with the mock as its only engine; no limit of the doors is changed. */
 async function startGreenroom(
   mockOrigin: string,
   profileDirectory: string | undefined,
@@ -65,8 +67,18 @@ async function startGreenroom(
   programs.defer(() => rmSync(folder, { recursive: true, force: true }));
   const rungs = { rungs: ['mock'] };
   const config = {
+    dataDirectory: path.join(folder, 'data'),
     cast: path.join(ROOT, 'examples', 'body-broker', 'cast'),
-    engines: { mock: { kind: 'openai-compatible', baseUrl: mockOrigin, model: MODEL } },
+    // Admission protects an engine; the mock needs no protection, and the rival has none.
+    engines: {
+      mock: {
+        kind: 'openai-compatible',
+        baseUrl: mockOrigin,
+        model: MODEL,
+        maxInFlight: UPSTREAM_AT_ONCE,
+        connections: UPSTREAM_AT_ONCE,
+      },
+    },
     tiers: { 1: rungs, 2: rungs, 3: rungs, 4: rungs },
   };
   const file = path.join(folder, 'greenroom.yaml');
@@ -81,7 +93,7 @@ async function startGreenroom(
         '--config',
         file,
       ],
-      environment: { PORT: '0', HOST: '127.0.0.1', GREENROOM_DATA: path.join(folder, 'data') },
+      environment: { PORT: '0', HOST: '127.0.0.1', DATABASE_URL: '' },
       readyPath: '/readyz',
       readyTimeoutMs: 30_000,
     }),
