@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import { parse as parseYaml } from 'yaml';
+import { configSchema } from '../src/config/schema.ts';
 import { modelMissing } from './engine-harness.ts';
 import { type GuideStep, guideSteps, missingLine, unlike } from './guide.ts';
 
@@ -156,6 +158,16 @@ test('every npm script that a document names is in package.json', () => {
     [...read(file).matchAll(/\bnpm run (?:--silent )?([a-z][\w:-]*)/g)].flatMap(([, name = '']) =>
       name in scripts ? [] : [`${file}: npm run ${name}`],
     ),
+  );
+  assert.deepEqual(broken, []);
+});
+
+test('every configuration that a document shows is a valid one', () => {
+  const broken = documents.flatMap((file) =>
+    [...read(file).matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) => {
+      const { error } = configSchema.safeParse(parseYaml(block));
+      return error === undefined ? [] : [`${file}: ${error.message}`];
+    }),
   );
   assert.deepEqual(broken, []);
 });
