@@ -145,8 +145,8 @@ function personaPieces(
       30,
       sentence(
         'Wants: ',
-        goals.map((goal) => goal.text),
-        ' ',
+        goals.map((goal) => goal.text.replace(/[.;]+$/, '')),
+        '; ',
       ),
     );
     const toPlayer = persona.relationships.find((relation) => relation.target === 'player');

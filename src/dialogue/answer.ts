@@ -39,7 +39,7 @@ export async function* answer(
   signal: AbortSignal,
 ): AsyncGenerator<DialogueEvent> {
   const { clock } = parts;
-  const sinceMs = () => clock.monotonicMs() - request.receivedMonoMs;
+  const sinceMs = () => tenths(clock.monotonicMs() - request.receivedMonoMs);
   const scene = setScene(request, parts);
   const reply = new Reply(scene.reply);
   const told: Told = {
@@ -87,7 +87,12 @@ export async function* answer(
       tier: scene.tier,
       source: told.source ?? nobody(),
       usage: reply.usage,
-      timing: { queueMs: told.queueMs, ttftMs: told.ttftMs, ttfsMs, totalMs: sinceMs() },
+      timing: {
+        queueMs: tenths(told.queueMs),
+        ttftMs: told.ttftMs === null ? null : tenths(told.ttftMs),
+        ttfsMs,
+        totalMs: sinceMs(),
+      },
       sentences: [...reply.committed],
       ...(conversation === null ? {} : { conversation }),
     };
@@ -173,6 +178,11 @@ async function keep(
     parts.log.warn('memory.lost', { requestId: request.id, reason: ServiceError.from(error).message });
   }
   return { ...kept, turn: told.nextTurn, stored: false };
+}
+
+/** Durations are told to a tenth of a millisecond; more digits would be noise. */
+function tenths(durationMs: number): number {
+  return Math.round(durationMs * 10) / 10;
 }
 
 function nobody(): never {

@@ -9,6 +9,8 @@ const MACHINE =
 
 const PATTERNS: readonly RegExp[] = [
   new RegExp(`\\b(?:i am|i'm|as|being) (?:just |only |merely |actually )?(?:an? |the )?${MACHINE}\\b`),
+  // Nobody in a story knows the word; a small model says it bare ("An AI.").
+  /\bai\b/,
   /\bi(?: am|'m) (?:just |only |here as )?(?:an|a|your) (?:\w+ )?assistant\b/,
   /\b(?:ai|virtual|digital|helpful|language) assistant\b|\blanguage models?\b|\b(?:ai|llm) model\b/,
   /\b(?:open ?ai|chat ?gpt|gpt[ -]?\d|smol ?lm\w*|hugging ?face|anthropic|deepseek|qwen\d?|llama ?[23]|mistral ai|google deepmind)\b/,
