@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { CASES, type Figures, type Sizes, warmUp } from './load/cases.ts';
+import { type HangUps, hangUp } from './load/hang-up.ts';
 import { INSTALL_PORTKEY, installPortkey, portkeyVersions } from './load/portkey.ts';
 import { type Bar, writeResult } from './load/result-file.ts';
 import { SIDE_NAMES, type SideName, startSides } from './load/sides.ts';
@@ -74,6 +75,11 @@ for (; roundsRun < rounds && performance.now() - startedMs < NO_ROUND_AFTER_MS; 
   }
 }
 
+const HANG_UPS = 16;
+const hangUps = new Map<SideName, HangUps>();
+const mockOrigin = sides[0]?.origin ?? '';
+for (const side of sides) hangUps.set(side.name, await hangUp(side, mockOrigin, HANG_UPS));
+
 const figuresOf = (name: string, side: SideName): Figures[] =>
   (cells.get(name) ?? []).filter((cell) => cell.side === side).map((cell) => cell.figures);
 
@@ -83,16 +89,16 @@ function added(name: string, side: SideName, figure: (figures: Figures) => numbe
   return figuresOf(name, side).map((figures, at) => figure(figures) - figure(direct[at] ?? figures));
 }
 
-const rows = CASES.flatMap(({ name, describe }) =>
+const absentRow = (side: SideName) => ({
+  result: 'absent',
+  ...(side === 'portkey' && portkeyVersions() === null ? { install: INSTALL_PORTKEY } : {}),
+});
+
+const caseRows = CASES.flatMap(({ name, describe }) =>
   SIDE_NAMES.map((side) => {
     const mine = figuresOf(name, side);
     const head = { case: `${name}: ${describe(sizes)}`, gateway: side };
-    if (mine.length === 0)
-      return {
-        ...head,
-        result: 'absent',
-        ...(side === 'portkey' && portkeyVersions() === null ? { install: INSTALL_PORTKEY } : {}),
-      };
+    if (mine.length === 0) return { ...head, ...absentRow(side) };
     const isStream = name.startsWith('paced');
     const isRate = name.startsWith('most');
     const of = (figure: (figures: Figures) => number) => mine.map(figure);
@@ -136,6 +142,12 @@ const rows = CASES.flatMap(({ name, describe }) =>
   }),
 );
 
+const hangUpRows = SIDE_NAMES.map((side) => ({
+  case: `client leaves, streamed: ${HANG_UPS} clients hang up after some tokens; streams the mock saw stopped within a second`,
+  gateway: side,
+  ...(hangUps.get(side) ?? absentRow(side)),
+}));
+
 const p99 = (figures: Figures) => figures.p99Ms;
 const [one, , paced, most] = CASES.map(({ name }) => name) as [string, string, string, string];
 
@@ -174,6 +186,7 @@ const lost = CASES.flatMap(({ name }) => figuresOf(name, 'greenroom')).reduce(
   (sum, figures) => sum + figures.failed,
   0,
 );
+const left = (result: HangUps | undefined) => (result === undefined ? null : result.left - result.stopped);
 const bars: Bar[] = [
   atMost('added p99 at one client (ms)', added(one, 'greenroom', p99), 1, added(one, 'portkey', p99)),
   atMost(
@@ -190,6 +203,13 @@ const bars: Bar[] = [
     holds: figuresOf(one, 'greenroom').length === 0 ? null : lost === 0,
     note: 'every token of every answer is checked',
   },
+  {
+    name: 'streams still running at the engine a second after the client left',
+    value: left(hangUps.get('greenroom')),
+    bound: '= 0',
+    holds: hangUps.has('greenroom') ? left(hangUps.get('greenroom')) === 0 : null,
+    note: `of ${HANG_UPS}; portkey: ${left(hangUps.get('portkey')) ?? 'absent'}`,
+  },
 ];
 const portkey = portkeyVersions();
 writeResult(flags.out, {
@@ -203,7 +223,7 @@ writeResult(flags.out, {
   seed,
   quick: flags.quick,
   settings: { rounds: roundsRun, ...sizes },
-  rows,
+  rows: [...caseRows, ...hangUpRows],
   bars,
 });
 console.table(bars.map(({ name, value, bound, holds }) => ({ name, value, bound, holds })));

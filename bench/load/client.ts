@@ -102,6 +102,35 @@ export class LoadClient implements Disposable {
     });
   }
 
+  /**
+   * Hangs up in the middle of a stream: resolves when `afterTokens` have come and the socket is closed. Rejects when the
+   * answer ended before that or nothing came in ten seconds.
+   */
+  leave(ask: Ask, afterTokens: number): Promise<void> {
+    lastNonce += 1;
+    const nonce = String(lastNonce);
+    return new Promise((resolve, reject) => {
+      const connection = this.#connect();
+      const settle = (error: Error | null) => {
+        clearTimeout(timer);
+        connection.close();
+        if (error === null) resolve();
+        else reject(new Error(`${this.#target.name}: ${error.message}`));
+      };
+      const timer = setTimeout(() => settle(new Error('too few tokens in 10 s')), ANSWER_TIMEOUT_MS);
+      const check = new AnswerCheck(ask, nonce);
+      connection.send(this.#request(ask, nonce), {
+        onHead: (status) => check.onHead(status),
+        onBody: (text, atMs) => {
+          check.onBody(text, atMs);
+          if (check.transitsMs.length >= afterTokens) settle(null);
+        },
+        onEnd: () => settle(new Error('the answer ended before the client could leave')),
+        onFailure: settle,
+      });
+    });
+  }
+
   /** Opens `count` connections and asks something on each, so that no measured request pays for connecting. */
   async warm(count: number): Promise<void> {
     const ask = { isStream: false, tokens: 1, delayMs: 0, paceMs: 0 };
