@@ -1,0 +1,152 @@
+/** The game's door through a real server: the reply, the order of events, hanging up, and one answer per key. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import test from 'node:test';
+import { doorHarness } from '../testing/door-harness.ts';
+
+const SAY = { npc_id: 'vampire_1', prompt: 'Good evening.' };
+
+test('a line that does not stream comes whole, with the fields of the contract', async () => {
+  await using door = await doorHarness();
+  const response = await door.post('/v1/dialogue', SAY);
+  assert.equal(response.status, 200);
+  const reply = (await response.json()) as Record<string, unknown>;
+  assert.deepEqual(Object.keys(reply), [
+    'id',
+    'npc_id',
+    'text',
+    'sentences',
+    'finish_reason',
+    'tier',
+    'source',
+    'usage',
+    'timing',
+  ]);
+  assert.equal(reply['text'], 'Sit. The night is long.');
+  assert.deepEqual(reply['usage'], {
+    prompt_tokens: 10,
+    cached_tokens: 4,
+    completion_tokens: 6,
+    cost_usd: 0,
+  });
+  assert.equal(door.services.asked[0]?.context.timelineId, 'main');
+  assert.equal(door.services.asked[0]?.temperature, null);
+});
+
+for (const [name, body, headers] of [
+  ['stream: true', { ...SAY, stream: true }, {}],
+  ['Accept: text/event-stream', SAY, { accept: 'text/event-stream' }],
+] as const)
+  test(`with ${name} the events come in their order and end with one done`, async () => {
+    await using door = await doorHarness();
+    const response = await door.post('/v1/dialogue', { ...body, units: 'token' }, headers);
+    assert.match(response.headers.get('content-type') ?? '', /^text\/event-stream/);
+    const events = (await response.text()).split('\n\n').map((event) => /^event: (\w+)/.exec(event)?.[1]);
+    assert.deepEqual(events, ['accepted', 'token', 'sentence', 'token', 'sentence', 'done', undefined]);
+  });
+
+test('an unknown NPC is 404 also where a stream was asked for', async () => {
+  await using door = await doorHarness();
+  const response = await door.post('/v1/dialogue', { ...SAY, npc_id: 'nobody', stream: true });
+  assert.equal(response.status, 404);
+  assert.match(response.headers.get('content-type') ?? '', /^application\/problem\+json/);
+  assert.equal(((await response.json()) as { code: string }).code, 'unknown_npc');
+});
+
+for (const [phase, at] of [
+  ['before the first byte', 0],
+  ['between sentences', 2],
+] as const)
+  test(`hanging up ${phase} stops the walk with client_closed`, async () => {
+    const held = Promise.withResolvers<void>();
+    await using door = await doorHarness({
+      before: (index) => {
+        if (index !== at) return;
+        held.resolve();
+        return new Promise<void>(() => {});
+      },
+    });
+    const hangUp = new AbortController();
+    const body = door.post('/v1/dialogue', { ...SAY, stream: true }, {}, hangUp.signal).then((r) => r.text());
+    await held.promise;
+    hangUp.abort();
+    await assert.rejects(body);
+    await door.until(() => door.services.stopped.length === 1);
+    assert.equal((door.services.stopped[0] as { code: string }).code, 'client_closed');
+  });
+
+test('a client that closes its half of the connection counts as gone', async () => {
+  const held = Promise.withResolvers<void>();
+  await using door = await doorHarness({
+    before: () => {
+      held.resolve();
+      return new Promise<void>(() => {});
+    },
+  });
+  const socket = connect({ port: Number(new URL(door.url).port), host: '127.0.0.1', allowHalfOpen: true });
+  const body = JSON.stringify(SAY);
+  socket.write(
+    `POST /v1/dialogue HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  );
+  await held.promise;
+  socket.end();
+  socket.resume();
+  await once(socket, 'close');
+  await door.until(() => door.services.stopped.length === 1);
+  assert.equal((door.services.stopped[0] as { code: string }).code, 'client_closed');
+});
+
+test('silence is broken by a comment', async () => {
+  const gate = Promise.withResolvers<void>();
+  await using door = await doorHarness(
+    { before: (index) => (index === 1 ? gate.promise : undefined) },
+    { limits: { heartbeatMs: 20 } },
+  );
+  const response = await door.post('/v1/dialogue', { ...SAY, stream: true });
+  let text = '';
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.includes(': heartbeat')) gate.resolve();
+  }
+  assert.ok(text.indexOf(': heartbeat') < text.indexOf('event: sentence'));
+  assert.match(text, /event: done/);
+});
+
+test('equal requests with one Idempotency-Key at one instant are answered once, alike', async () => {
+  await using door = await doorHarness();
+  const headers = { 'idempotency-key': 'k1' };
+  const replies = await Promise.all(
+    Array.from({ length: 5 }, async () => await (await door.post('/v1/dialogue', SAY, headers)).text()),
+  );
+  assert.equal(new Set(replies).size, 1);
+  assert.equal(door.services.asked.length, 1);
+  const replay = await (await door.post('/v1/dialogue', { ...SAY, stream: true }, headers)).text();
+  assert.match(replay, /^event: accepted\n.*event: sentence\n.*event: done\n/s);
+  assert.equal(door.services.asked.length, 1);
+  const other = await door.post('/v1/dialogue', { ...SAY, prompt: 'Other.' }, headers);
+  assert.equal(other.status, 409);
+});
+
+test('an answer that was hung up on is not kept for its key', async () => {
+  const held = Promise.withResolvers<void>();
+  let isFirst = true;
+  await using door = await doorHarness({
+    before: () => {
+      if (!isFirst) return;
+      isFirst = false;
+      held.resolve();
+      return new Promise<void>(() => {});
+    },
+  });
+  const headers = { 'idempotency-key': 'k2' };
+  const hangUp = new AbortController();
+  const first = door.post('/v1/dialogue', SAY, headers, hangUp.signal);
+  await held.promise;
+  hangUp.abort();
+  await assert.rejects(first);
+  const second = await door.post('/v1/dialogue', SAY, headers);
+  assert.equal(second.status, 200);
+  assert.equal(door.services.asked.length, 2);
+});

@@ -1,0 +1,166 @@
+/**
+ * The gateway's HTTP server: limits, access and errors around the doors. Everything here holds for every door; what a
+ * door speaks is its own file. fastify's types are not seen outside this folder.
+ */
+import swagger from '@fastify/swagger';
+import fastify, { type FastifyInstance } from 'fastify';
+import { jsonSchemaTransform } from 'fastify-type-provider-zod';
+import type { z } from 'zod';
+import { ServiceError } from '../core/errors.ts';
+import { Gate } from './access.ts';
+import { refuseBrokenRequest } from './broken-request.ts';
+import type { DoorContext } from './door.ts';
+import { doors } from './index.ts';
+import { sendError, shown } from './problem.ts';
+import type { DoorLimits, Services } from './services.ts';
+import { validator } from './validate.ts';
+
+/** How often connections are looked over for requests that do not arrive whole. */
+const LOOK_OVER_MS = 1_000;
+
+export interface ServerOptions {
+  readonly limits: DoorLimits;
+  /** Whether any API key is active; one that is made later is noticed. */
+  readonly authRequired: boolean;
+  /** Where the built console lies; null, or a folder that is not there: a page that says how to build it. */
+  readonly consoleDirectory: string | null;
+}
+
+export interface DoorServer {
+  /** Listens; port 0 takes a free one. Throws `port_taken`, or what the system says. */
+  listen(address: { readonly host: string; readonly port: number }): Promise<{ readonly url: string }>;
+  /** Takes no more connections and waits for the running replies; when `signal` aborts, it cuts them. */
+  close(signal?: AbortSignal): Promise<void>;
+  /** The OpenAPI document, made from the schemas. */
+  openapi(): object;
+}
+
+export async function createServer(services: Services, options: ServerOptions): Promise<DoorServer> {
+  const { limits } = options;
+  const server = fastify({
+    bodyLimit: limits.bodyBytesMax,
+    requestTimeout: limits.requestTimeoutMs,
+    http: {
+      maxHeaderSize: limits.headerBytesMax,
+      headersTimeout: limits.requestTimeoutMs,
+      connectionsCheckingInterval: Math.min(LOOK_OVER_MS, limits.requestTimeoutMs),
+    },
+    // Draining has its own answer, with its own code.
+    return503OnClosing: false,
+    genReqId: () => services.random.id('req'),
+    clientErrorHandler: refuseBrokenRequest,
+    routerOptions: { maxParamLength: 200 },
+  });
+  server.server.maxConnections = limits.connectionsMax;
+  server.setValidatorCompiler(({ schema }) => validator(schema as z.ZodType));
+  // Replies are ours and typed; checking them again would cost every sentence.
+  server.setSerializerCompiler(() => JSON.stringify);
+  await server.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Greenroom', version: services.version, description: 'The lines of NPCs.' },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      security: [{ key: [] }],
+    },
+    transform: jsonSchemaTransform,
+  });
+  guardAll(server, services, options);
+  const context: DoorContext = { services, limits, consoleDirectory: options.consoleDirectory };
+  for (const door of doors) await server.register(async (scope) => await door(scope, context));
+  await server.ready();
+  return {
+    listen: async ({ host, port }) => ({ url: await listen(server, host, port) }),
+    close: (signal) => close(server, signal),
+    openapi: () => server.swagger(),
+  };
+}
+
+/** What comes before every door: the request's name, its place, who calls, and the form of every error. */
+function guardAll(server: FastifyInstance, services: Services, options: ServerOptions): void {
+  const { limits } = options;
+  const gate = new Gate({ keys: services.keys, clock: services.clock, authRequired: options.authRequired });
+  const methods = new RouteTable();
+  let active = 0;
+  server.decorateRequest('caller');
+  server.addHook('onRoute', (route) => methods.add(route.url, route.method));
+  server.addHook('onRequest', async (request, reply) => {
+    const { raw } = reply;
+    const level = request.routeOptions.config.access ?? 'public';
+    active += 1;
+    raw.once('close', () => {
+      active -= 1;
+      services.countHttp(request.routeOptions.url ?? 'unmatched', raw.headersSent ? raw.statusCode : 499);
+    });
+    raw.setHeader('x-request-id', request.id);
+    if (services.draining.aborted) raw.shouldKeepAlive = false;
+    if (level === 'game' && services.draining.aborted)
+      throw new ServiceError('draining', 'this instance is shutting down and takes no new work');
+    if (level !== 'health' && active > limits.requestsMax)
+      throw new ServiceError(
+        'overloaded',
+        `${limits.requestsMax} requests are being answered, which is the limit (limits.requestsMax)`,
+      );
+    request.caller = await gate.admit(request, level);
+  });
+  server.setErrorHandler((error, _request, reply) =>
+    sendError(reply, shown(error, services.log, limits.bodyBytesMax)),
+  );
+  server.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = methods.at(path).filter((method) => method !== request.method);
+    if (allowed.length === 0)
+      return sendError(
+        reply,
+        new ServiceError(
+          'not_found',
+          `there is nothing at ${path.slice(0, 200)}; /openapi.json lists what is`,
+        ),
+      );
+    reply.header('allow', allowed.join(', '));
+    return sendError(
+      reply,
+      new ServiceError('method_not_allowed', `${path} takes ${allowed.join(', ')}, not ${request.method}`),
+    );
+  });
+}
+
+/** Which methods an address takes, to tell a wrong method from a wrong address. */
+class RouteTable {
+  readonly #routes: { readonly pattern: RegExp; readonly methods: readonly string[] }[] = [];
+
+  add(url: string, method: string | readonly string[]): void {
+    // The console's catch-all takes every address; it says nothing about what exists.
+    if (url.includes('*')) return;
+    const pattern = new RegExp(`^${url.replace(/[.]/g, '\\.').replace(/:[a-z_]+/gi, '[^/]+')}$`);
+    this.#routes.push({ pattern, methods: typeof method === 'string' ? [method] : method });
+  }
+
+  at(path: string): string[] {
+    const found = this.#routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods);
+    return [...new Set(found)];
+  }
+}
+
+async function listen(server: FastifyInstance, host: string, port: number): Promise<string> {
+  try {
+    return await server.listen({ host, port });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new ServiceError(
+      'port_taken',
+      `port ${port} on ${host} is in use; stop the other program or choose another with --port or PORT`,
+      { cause: error },
+    );
+  }
+}
+
+async function close(server: FastifyInstance, signal: AbortSignal | undefined): Promise<void> {
+  const cut = () => server.server.closeAllConnections();
+  if (signal?.aborted) cut();
+  signal?.addEventListener('abort', cut, { once: true });
+  try {
+    await server.close();
+  } finally {
+    signal?.removeEventListener('abort', cut);
+  }
+}
