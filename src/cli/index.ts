@@ -4,16 +4,31 @@ import { ERRORS, ServiceError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { realRuntime } from '../runtime.ts';
 import { castVerb } from './cast.ts';
+import { chatVerb } from './chat.ts';
+import { configVerb } from './config.ts';
 import { doctorVerb } from './doctor.ts';
 import { engineVerb } from './engine.ts';
 import { keysVerb } from './keys.ts';
 import { modelsVerb } from './models.ts';
+import { npcsVerb } from './npcs.ts';
+import { sayVerb } from './say.ts';
 import { serveVerb } from './serve.ts';
 
 /** A verb adds itself to the program. `signal` aborts on SIGINT and SIGTERM; actions must end soon after. */
 export type Verb = (program: Command, runtime: Runtime, signal: AbortSignal) => void;
 
-const VERBS: readonly Verb[] = [castVerb, doctorVerb, engineVerb, keysVerb, modelsVerb, serveVerb];
+const VERBS: readonly Verb[] = [
+  castVerb,
+  chatVerb,
+  configVerb,
+  doctorVerb,
+  engineVerb,
+  keysVerb,
+  modelsVerb,
+  npcsVerb,
+  sayVerb,
+  serveVerb,
+];
 
 /** Runs one command line and resolves to its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 export async function runCommandLine(
