@@ -150,6 +150,7 @@ describe('greenroom engine speaks the OpenAI wire', { skip: modelMissing }, () =
     assert.ok(['calm', 'angry', 'afraid'].includes(String(value['mood'])));
     assert.ok(Number.isInteger(value['number']));
     assert.equal(reply.choices[0]?.finish_reason, 'stop');
+    assert.match(reply.choices[0]?.message.content ?? '', /\}$/, 'nothing follows the value');
   });
 
   it('refuses a schema that the grammar cannot enforce, by the name of the keyword', async () => {

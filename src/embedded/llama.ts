@@ -142,6 +142,9 @@ export interface LoadOptions {
 
 const LOG_LINES_KEPT = 40;
 
+/** The end of the root rule of a generated grammar, as text: `"\n\n\n\n" [\n]*`. */
+const NEWLINE_TAIL = / "(?:\\n){4}" \[\\n\]\*(?=\n|$)/;
+
 /** GGUF token types (gguf specification, tokenizer.ggml.token_type). */
 const CONTROL_TOKEN = 3;
 const USER_DEFINED_TOKEN = 4;
@@ -425,7 +428,10 @@ async function jsonGrammar(llama: Llama, schema: Readonly<Record<string, unknown
   try {
     // The library's type follows literal schemas; ours comes from outside and was checked.
     const create = llama.createGrammarForJsonSchema.bind(llama) as (schema: unknown) => Promise<LlamaGrammar>;
-    return { native: await create(accepted) };
+    const { grammar } = await create(accepted);
+    // The library ends its root with newlines for a stop trigger of its own; without them an answer that is whole can
+    // only end.
+    return { native: await llama.createGrammar({ grammar: grammar.replace(NEWLINE_TAIL, '') }) };
   } catch (error) {
     throw new ServiceError('bad_request', `the JSON schema cannot be made a grammar: ${messageOf(error)}`, {
       cause: error,

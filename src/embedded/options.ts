@@ -54,9 +54,9 @@ export const embeddedOptionsSchema = z.strictObject({
     .number()
     .min(5)
     .max(5_000)
-    .default(90)
+    .default(180)
     .describe(
-      'Prefill is cut so that a pass takes about this long (ms): bounds the gap between tokens of running lines and the time until a hang-up frees the processor.',
+      'Prefill is cut so that a pass takes about this long (ms): bounds the gap between tokens of running lines and the time until the work of a client that hung up stops. Shorter is smoother and slower: each pass reads all weights.',
     ),
   queueMax: z
     .int()

@@ -22,6 +22,8 @@ const PROBE_MIN_MS = 250;
 /** Share of the cores that more threads would take which must stand idle before it is tried. */
 const IDLE_RATIO = 0.7;
 const PROBE_MAX_MS = 8_000;
+/** Who sees an idle core need not fear the trial: one hiccup must not cost a core for long. */
+const PROBE_SEEING_MS = 500;
 
 export class ThreadGovernor {
   readonly #levels: readonly Level[];
@@ -29,6 +31,7 @@ export class ThreadGovernor {
   #stepsHere = 0;
   #probeAtMs = 0;
   #probeWaitMs = PROBE_MIN_MS;
+  #seesIdleCores = false;
 
   readonly #idleCores: IdleCores;
 
@@ -62,7 +65,7 @@ export class ThreadGovernor {
       const isWorse = isTried && same !== undefined && (here.costs.get(size) ?? cost) > same * WORSE;
       if (isWorse || pass.durationMs > DISASTER * passBound(below.costs, size, pass.tokens)) {
         this.#move(-1);
-        this.#probeAtMs = pass.nowMs + this.#probeWaitMs;
+        this.#probeAtMs = pass.nowMs + (this.#seesIdleCores ? PROBE_SEEING_MS : this.#probeWaitMs);
         this.#probeWaitMs = Math.min(PROBE_MAX_MS, this.#probeWaitMs * 2);
         return;
       }
@@ -72,6 +75,7 @@ export class ThreadGovernor {
     const above = this.#levels[this.#level + 1];
     if (above === undefined || this.#stepsHere < TRIAL_STEPS || pass.nowMs < this.#probeAtMs) return;
     const idle = this.#idleCores();
+    this.#seesIdleCores = idle !== null;
     if (idle !== null && idle < (above.threads - here.threads) * IDLE_RATIO) {
       this.#probeAtMs = pass.nowMs + PROBE_MIN_MS;
       return;
