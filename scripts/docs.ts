@@ -7,6 +7,7 @@ import path from 'node:path';
 import { cliPage } from './docs/cli-page.ts';
 import { configPage, configSchemaFile } from './docs/config-page.ts';
 import { errorsPage } from './docs/errors-page.ts';
+import { httpPage } from './docs/http-page.ts';
 import { metricsPage } from './docs/metrics-page.ts';
 
 const folder = path.resolve(import.meta.dirname, '../docs/reference');
@@ -16,6 +17,7 @@ const PAGES: readonly { readonly name: string; readonly make: () => string | Pro
   { name: 'config.md', make: configPage },
   { name: 'config.schema.json', make: configSchemaFile },
   { name: 'errors.md', make: errorsPage },
+  { name: 'http.md', make: httpPage },
   { name: 'metrics.md', make: metricsPage },
 ];
 

@@ -2,26 +2,7 @@
 import { z } from 'zod';
 import { configSchema } from '../../src/config/schema.ts';
 import { code, page, table } from './markdown.ts';
-
-interface Node {
-  readonly type?: string;
-  readonly const?: unknown;
-  readonly enum?: readonly unknown[];
-  readonly default?: unknown;
-  readonly description?: string;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly exclusiveMinimum?: number;
-  readonly minLength?: number;
-  readonly maxLength?: number;
-  readonly pattern?: string;
-  readonly items?: Node;
-  readonly properties?: Readonly<Record<string, Node>>;
-  readonly required?: readonly string[];
-  readonly additionalProperties?: Node | boolean;
-  readonly anyOf?: readonly Node[];
-  readonly oneOf?: readonly Node[];
-}
+import { type SchemaNode, typeText } from './schema-node.ts';
 
 /** Defaults that are this machine's and no two readers' alike, and how the page names them. */
 const MACHINE_DEFAULTS: Readonly<Record<string, string>> = { threads: 'every core' };
@@ -46,9 +27,9 @@ milliseconds), sizes in bytes or tokens likewise. [config.schema.json](config.sc
   );
 }
 
-function schema(): Node {
+function schema(): SchemaNode {
   const made = z.toJSONSchema(configSchema, { io: 'input' });
-  return withoutMachineDefaults(made) as Node;
+  return withoutMachineDefaults(made) as SchemaNode;
 }
 
 function withoutMachineDefaults(value: unknown): unknown {
@@ -66,7 +47,7 @@ function withoutMachineDefaults(value: unknown): unknown {
 }
 
 /** A heading for every object below, one for each alternative of a union. */
-function sections(path: string, node: Node): string[] {
+function sections(path: string, node: SchemaNode): string[] {
   const alternatives = node.oneOf ?? node.anyOf;
   if (alternatives?.some((each) => each.properties !== undefined)) {
     return alternatives.flatMap((each) => {
@@ -84,7 +65,7 @@ function sections(path: string, node: Node): string[] {
   return node.properties === undefined ? [] : section(code(path), path, node);
 }
 
-function section(title: string, path: string, node: Node): string[] {
+function section(title: string, path: string, node: SchemaNode): string[] {
   const children = Object.entries(node.properties ?? {});
   const alike = sameChildren(node);
   return [
@@ -96,7 +77,7 @@ function section(title: string, path: string, node: Node): string[] {
 }
 
 /** Sections whose children all have the same keys (the tiers) are one table with a column of defaults for each. */
-function sameChildren(node: Node): string | null {
+function sameChildren(node: SchemaNode): string | null {
   const children = Object.entries(node.properties ?? {});
   const first = children[0]?.[1].properties;
   if (first === undefined || children.length < 2) return null;
@@ -123,7 +104,7 @@ function sameChildren(node: Node): string | null {
   return whole + defaults;
 }
 
-function sectionTable(node: Node): string {
+function sectionTable(node: SchemaNode): string {
   return table(
     ['key', 'type', 'default', 'what it does'],
     Object.entries(node.properties ?? {}).map(([name, option]) => [
@@ -135,31 +116,11 @@ function sectionTable(node: Node): string {
   );
 }
 
-function defaultText(name: string, option: Node): string {
+function defaultText(name: string, option: SchemaNode): string {
   const machine = MACHINE_DEFAULTS[name];
   if (machine !== undefined) return machine;
   if (option.default === undefined || option.properties !== undefined) return '';
   if (typeof option.default === 'object' && option.default !== null && !Array.isArray(option.default))
     return Object.keys(option.default).map(code).join(', ');
   return code(JSON.stringify(option.default));
-}
-
-function typeText(option: Node): string {
-  if (option.const !== undefined) return code(JSON.stringify(option.const));
-  if (option.enum !== undefined) return option.enum.map((value) => code(String(value))).join(', ');
-  const alternatives = option.anyOf ?? option.oneOf;
-  if (alternatives !== undefined) return alternatives.map(typeText).join(' or ');
-  if (option.type === 'array')
-    return `list of ${option.items === undefined ? 'values' : typeText(option.items)}`;
-  const name = { integer: 'integer', string: 'text', boolean: 'true or false' }[option.type ?? ''];
-  return [name ?? option.type ?? 'value', rangeText(option)].filter((part) => part !== '').join(', ');
-}
-
-function rangeText({ minimum, maximum, maxLength }: Node): string {
-  const number = (value: number) => value.toLocaleString('en-US');
-  if (maxLength !== undefined) return `at most ${number(maxLength)} characters`;
-  const hasMaximum = maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER;
-  if (minimum !== undefined && hasMaximum) return `${number(minimum)} to ${number(maximum)}`;
-  if (minimum !== undefined) return `at least ${number(minimum)}`;
-  return hasMaximum ? `at most ${number(maximum)}` : '';
 }
