@@ -152,9 +152,9 @@ function brokenRule(sentence: string, guard: CompiledGuard, context: GuardContex
   return null;
 }
 
-/** Within one reply even "Leave." is not said twice. */
+/** Within one reply even "Leave." is not said twice, nor a part of what was just said as a sentence of its own. */
 function sameWords(line: Fingerprint, earlier: Fingerprint): boolean {
-  return line.key === earlier.key;
+  return line.key === earlier.key || (line.words.length >= 3 && ` ${earlier.key} `.includes(` ${line.key} `));
 }
 
 function brokenPhrase(

@@ -49,10 +49,13 @@ const REPEATABLE = new Set(
   'no yes ha heh hee he hah haha ho tick tock knock drip never go run more now so very far'.split(' '),
 );
 
+/** Of the words of a sentence that says four words twice, this share may be different ones before it is a stutter. */
+const STUTTER_SHARE_MAX = 0.6;
+
 /**
  * Whether the sentence is stuck: a word three times without a pause ("the the the"; "Brains. Brains. Brains." is speech),
- * any word six times, a run of two or three words three times over, the same four words three times anywhere, or one
- * letter sixteen times.
+ * any word six times, a run of two or three words three times over, the same four words three times anywhere, the same
+ * four words twice where they are most of what is said ("you are leaving and you are leaving"), or one letter sixteen times.
  */
 export function isLoop(text: string, line: Fingerprint): boolean {
   const { words } = line;
@@ -68,7 +71,7 @@ export function isLoop(text: string, line: Fingerprint): boolean {
   const seen = new Map<string, number>();
   for (const run of runsOf(words, 4)) {
     const times = (seen.get(run) ?? 0) + 1;
-    if (times >= 3) return true;
+    if (times >= 3 || (times >= 2 && new Set(words).size <= words.length * STUTTER_SHARE_MAX)) return true;
     seen.set(run, times);
   }
   return false;
