@@ -1,6 +1,21 @@
 /** The doors. A new one is a file beside this and a line here. */
+import { adminDoor } from './admin.ts';
+import { consoleDoor } from './console.ts';
 import { dialogueDoor } from './dialogue.ts';
 import type { Door } from './door.ts';
 import { healthDoor } from './health.ts';
+import { metricsDoor } from './metrics.ts';
+import { npcsDoor } from './npcs.ts';
+import { openAiDoor } from './openai.ts';
+import { openApiDoor } from './openapi.ts';
 
-export const doors: readonly Door[] = [dialogueDoor, healthDoor];
+export const doors: readonly Door[] = [
+  dialogueDoor,
+  npcsDoor,
+  openAiDoor,
+  healthDoor,
+  metricsDoor,
+  adminDoor,
+  openApiDoor,
+  consoleDoor,
+];
