@@ -74,8 +74,10 @@ test('with keys a call needs the scope of its route', async () => {
 
 test('a key that no store can confirm is 503, not 401; health still answers', async () => {
   await using door = await doorHarness({}, { authRequired: true });
+  await using elsewhere = await doorHarness();
+  const { token } = await elsewhere.store.keys.create({ label: 'made elsewhere', scopes: ['game'] });
   await door.store[Symbol.asyncDispose]();
-  const response = await door.get('/v1/npcs', { authorization: 'Bearer gr_unknown' });
+  const response = await door.get('/v1/npcs', { authorization: `Bearer ${token}` });
   assert.equal(response.status, 503);
   assert.equal((await door.get('/livez')).status, 200);
 });
