@@ -18,8 +18,8 @@ export function configPage(): string {
     'Configuration',
     'src/config/schema.ts',
     `\`greenroom serve --config FILE\` reads one YAML file. Every key may be left out; an unknown key is an error. Flags win over the
-environment, the environment over the file, the file over the defaults. \`greenroom config check\` says what is wrong,
-\`greenroom config print\` shows each value and where it came from. Times are in the unit that ends the name (\`Ms\`:
+environment, the environment over the file, the file over the defaults. \`greenroom config check\` says what is wrong and
+where each value came from, \`greenroom config print\` shows the whole as JSON. Times are in the unit that ends the name (\`Ms\`:
 milliseconds), sizes in bytes or tokens likewise. [config.schema.json](config.schema.json) is the same for editors.`,
     '## Top level',
     sectionTable(root),

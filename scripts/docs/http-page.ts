@@ -34,15 +34,14 @@ export async function httpPage(): Promise<string> {
   await using harness = await doorHarness();
   const { paths } = harness.openapi() as OpenApi;
   const operations = Object.entries(paths).flatMap(([address, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({
-      name: `${method.toUpperCase()} ${address}`,
-      operation,
-    })),
+    Object.entries(methods)
+      .filter(([method]) => method !== 'head')
+      .map(([method, operation]) => ({ name: `${method.toUpperCase()} ${address}`, operation })),
   );
   return page(
     'HTTP',
     'the schemas in src/api',
-    `The running service has the whole of this, for programs, at \`GET /openapi.json\`. Errors outside a stream are RFC 9457 problem
+    `The running service has the whole of this, for programs, at \`GET /openapi.json\`, and for people at \`GET /docs\`. Errors outside a stream are RFC 9457 problem
 documents, on the OpenAI-compatible addresses OpenAI's form; the codes are in [errors.md](errors.md). With API keys, send
 \`Authorization: Bearer <key>\`. Every reply has the header \`x-request-id\`.`,
     table(
