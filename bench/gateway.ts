@@ -69,7 +69,7 @@ for (; roundsRun < rounds && performance.now() - startedMs < NO_ROUND_AFTER_MS; 
       const figures = await each.run(side, sizes, seed * 1_000 + roundsRun);
       cells.get(each.name)?.push({ side: side.name, round: roundsRun, figures });
       console.log(
-        `round ${roundsRun + 1}  ${each.name.padEnd(20)}  ${side.name.padEnd(9)}  p50 ${figures.p50Ms.toFixed(2).padStart(6)} ms  p99 ${figures.p99Ms.toFixed(2).padStart(7)} ms  ${figures.requestsPerSecond.toFixed(0).padStart(6)}/s${figures.failed > 0 ? `  ${figures.failed} FAILED: ${figures.firstFailure}` : ''}`,
+        `round ${roundsRun + 1}  ${each.name.padEnd(20)}  ${side.name.padEnd(9)}  p50 ${figures.p50Ms.toFixed(2).padStart(6)} ms  p99 ${figures.p99Ms.toFixed(2).padStart(7)} ms  ${figures.requestsPerSecond.toFixed(0).padStart(6)}/s${Number.isNaN(figures.cpuMsPerRequest) ? '' : `  ${figures.cpuMsPerRequest.toFixed(3)} ms CPU each`}${figures.failed > 0 ? `  ${figures.failed} FAILED: ${figures.firstFailure}` : ''}`,
       );
     }
   }
@@ -113,6 +113,13 @@ const caseRows = CASES.flatMap(({ name, describe }) =>
             0,
           )
         : {}),
+      ...(Number.isNaN(mine[0]?.cpuMsPerRequest)
+        ? {}
+        : spread(
+            'cpuMsPerRequest',
+            of((figures) => figures.cpuMsPerRequest),
+            3,
+          )),
       p50Ms: round(median(of((figures) => figures.p50Ms)), 2),
       p99Ms: round(median(of((figures) => figures.p99Ms)), 2),
       ...(side === 'direct' || isRate

@@ -5,6 +5,7 @@
 import { seeded } from '../engine/prompts.ts';
 import { closedLoop, evenArrivals, type LoopResult, openLoop, poissonArrivals } from './arrivals.ts';
 import { type Answer, type Ask, LoadClient, type Target } from './client.ts';
+import { cpuTimeMs } from './cpu-time.ts';
 import { quantile } from './statistics.ts';
 
 export interface Sizes {
@@ -33,6 +34,8 @@ export interface Figures {
   readonly firstFailure: string | null;
   /** p99 of how late the client's own starts were; NaN where there is no schedule. */
   readonly latenessP99Ms: number;
+  /** CPU time of the serving process for each request; NaN where it was not taken. */
+  readonly cpuMsPerRequest: number;
 }
 
 export interface Case {
@@ -103,7 +106,10 @@ export const CASES: readonly Case[] = [
         durationMs: sizes.closedLoopMs,
         countMax: CLOSED_LOOP_REQUESTS_MAX,
       };
-      return figures(await closedLoop(limits, () => client.ask(AT_ONCE)), total);
+      const beforeMs = cpuTimeMs(target.pid);
+      const result = await closedLoop(limits, () => client.ask(AT_ONCE));
+      const cpuMsPerRequest = (cpuTimeMs(target.pid) - beforeMs) / result.answers.length;
+      return { ...figures(result, total), cpuMsPerRequest };
     },
   },
 ];
@@ -131,5 +137,6 @@ function figures(result: LoopResult<Answer>, time: (answer: Answer) => number): 
     failed: result.failures.length,
     firstFailure: result.failures[0] ?? null,
     latenessP99Ms: quantile(result.latenessMs, 0.99),
+    cpuMsPerRequest: Number.NaN,
   };
 }

@@ -13,6 +13,8 @@ export interface Target {
   readonly origin: string;
   readonly model: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** The process that serves it. */
+  readonly pid: number | undefined;
 }
 
 export interface Ask {

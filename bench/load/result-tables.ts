@@ -87,6 +87,7 @@ function cell(field: string, row: Row): string {
 const UNITS: readonly (readonly [RegExp, string])[] = [
   [/ per second$/, '/s'],
   [/ ms$/, ' (ms)'],
+  [/ ms per request$/, ' per request (ms)'],
 ];
 
 /** `addedP99Ms` as a heading: `added p99 (ms)`. */

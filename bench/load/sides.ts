@@ -8,7 +8,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import type { Target } from './client.ts';
 import { portkeyVersions, startPortkey } from './portkey.ts';
-import { startProgram } from './program.ts';
+import { type Program, startProgram } from './program.ts';
 
 export const SIDE_NAMES = ['direct', 'greenroom', 'portkey'] as const;
 export type SideName = (typeof SIDE_NAMES)[number];
@@ -36,10 +36,12 @@ export async function startSides(
       readyTimeoutMs: 10_000,
     }),
   );
-  const sides: Side[] = [{ name: 'direct', origin: mock.origin, model: MODEL, headers: {} }];
+  const sides: Side[] = [
+    { name: 'direct', origin: mock.origin, model: MODEL, headers: {}, pid: mock.child.pid },
+  ];
   if (wanted.has('greenroom')) {
-    const origin = await startGreenroom(mock.origin, options.profileDirectory, programs);
-    sides.push({ name: 'greenroom', origin, model: MODEL, headers: {} });
+    const { origin, child } = await startGreenroom(mock.origin, options.profileDirectory, programs);
+    sides.push({ name: 'greenroom', origin, model: MODEL, headers: {}, pid: child.pid });
   }
   if (wanted.has('portkey') && portkeyVersions() !== null) {
     const portkey = programs.use(await startPortkey());
@@ -52,6 +54,7 @@ export async function startSides(
         'x-portkey-provider': 'openai',
         'x-portkey-custom-host': `${mock.origin}/v1`,
       },
+      pid: portkey.child.pid,
     });
   }
   return sides;
@@ -62,7 +65,7 @@ async function startGreenroom(
   mockOrigin: string,
   profileDirectory: string | undefined,
   programs: AsyncDisposableStack,
-): Promise<string> {
+): Promise<Program> {
   const folder = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
   programs.defer(() => rmSync(folder, { recursive: true, force: true }));
   const rungs = { rungs: ['mock'] };
@@ -83,7 +86,7 @@ async function startGreenroom(
   };
   const file = path.join(folder, 'greenroom.yaml');
   writeFileSync(file, stringify(config));
-  const program = programs.use(
+  return programs.use(
     await startProgram({
       name: 'greenroom',
       arguments: [
@@ -98,5 +101,4 @@ async function startGreenroom(
       readyTimeoutMs: 30_000,
     }),
   );
-  return program.origin;
 }
