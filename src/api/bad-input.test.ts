@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import test from 'node:test';
 import { doorHarness } from '../testing/door-harness.ts';
+import { SMALL_LIMITS } from '../testing/fake-services.ts';
+import { createServer } from './server.ts';
 
 interface Problem {
   readonly code: string;
@@ -153,4 +155,43 @@ test('while draining no new work is taken, running lines end, and health answers
   assert.equal((await door.get('/readyz')).status, 200);
   gate.resolve();
   assert.equal((await running).status, 200);
+});
+
+test('closing waits for a running line, takes nothing new, and may be asked for twice', async () => {
+  const gate = Promise.withResolvers<void>();
+  await using door = await doorHarness({ before: () => gate.promise });
+  const running = door.post('/v1/dialogue', SAY);
+  await door.until(() => door.services.asked.length === 1);
+  assert.equal(door.server.active, 1);
+  const closed = Promise.all([door.server.close(), door.server.close()]);
+  gate.resolve();
+  assert.equal((await running).status, 200);
+  await closed;
+  assert.equal(door.server.active, 0);
+  await assert.rejects(door.get('/livez'));
+});
+
+test('a port that is taken is said by name', async () => {
+  await using door = await doorHarness();
+  await using other = await doorHarness();
+  const port = Number(new URL(door.url).port);
+  await other.server.close();
+  const second = await createServer(other.services, {
+    limits: SMALL_LIMITS,
+    authRequired: false,
+    consoleDirectory: null,
+  });
+  await assert.rejects(second.listen({ host: '127.0.0.1', port }), { code: 'port_taken' });
+  await second.close();
+});
+
+test('a connection over the limit is closed, and room is made again', async () => {
+  await using door = await doorHarness({}, { limits: { connectionsMax: 1 } });
+  const port = Number(new URL(door.url).port);
+  const first = connect(port, '127.0.0.1');
+  await once(first, 'connect');
+  const second = connect(port, '127.0.0.1').on('error', () => {});
+  await once(second.resume(), 'close');
+  first.destroy();
+  await once(first, 'close');
 });

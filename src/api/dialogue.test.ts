@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import test from 'node:test';
+import { ServiceError } from '../core/errors.ts';
 import { doorHarness } from '../testing/door-harness.ts';
 
 const SAY = { npc_id: 'vampire_1', prompt: 'Good evening.' };
@@ -53,6 +54,24 @@ test('an unknown NPC is 404 also where a stream was asked for', async () => {
   assert.match(response.headers.get('content-type') ?? '', /^application\/problem\+json/);
   assert.equal(((await response.json()) as { code: string }).code, 'unknown_npc');
 });
+
+for (const [what, error, code, retryable] of [
+  ['an operating error', new ServiceError('engine_error', 'the engine fell over'), 'engine_error', true],
+  ['a bug', new TypeError('x is not a function'), 'internal', false],
+] as const)
+  test(`${what} in a stream is one error event, the last, and shows nothing of the inside`, async () => {
+    await using door = await doorHarness({
+      before: (index) => (index === 2 ? Promise.reject(error) : undefined),
+    });
+    const text = await (await door.post('/v1/dialogue', { ...SAY, stream: true })).text();
+    const [, data] = /event: error\ndata: (.*)\n\n$/.exec(text) ?? [];
+    const told = JSON.parse(data ?? '') as Record<string, unknown>;
+    assert.equal(told['code'], code);
+    assert.equal(told['retryable'], retryable);
+    assert.doesNotMatch(text, /not a function|event: done/);
+    const whole = await door.post('/v1/dialogue', SAY);
+    assert.equal(whole.status, code === 'internal' ? 500 : 502);
+  });
 
 for (const [phase, at] of [
   ['before the first byte', 0],
@@ -149,4 +168,16 @@ test('an answer that was hung up on is not kept for its key', async () => {
   const second = await door.post('/v1/dialogue', SAY, headers);
   assert.equal(second.status, 200);
   assert.equal(door.services.asked.length, 2);
+});
+
+test('an answer that failed is not kept for its key', async () => {
+  let failures = 1;
+  await using door = await doorHarness({
+    before: () => {
+      if (failures-- > 0) throw new ServiceError('engine_error', 'the engine fell over');
+    },
+  });
+  const headers = { 'idempotency-key': 'k3' };
+  assert.equal((await door.post('/v1/dialogue', SAY, headers)).status, 502);
+  assert.equal((await door.post('/v1/dialogue', SAY, headers)).status, 200);
 });

@@ -7,6 +7,7 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
+import type { Clock } from '../core/runtime.ts';
 import { Gate } from './access.ts';
 import { refuseBrokenRequest } from './broken-request.ts';
 import type { DoorContext } from './door.ts';
@@ -17,6 +18,8 @@ import { validator } from './validate.ts';
 
 /** How often connections are looked over for requests that do not arrive whole. */
 const LOOK_OVER_MS = 1_000;
+/** How long `close` waits for replies under way; draining, which is longer, comes before it. */
+const CLOSE_GRACE_MS = 2_000;
 
 export interface ServerOptions {
   readonly limits: DoorLimits;
@@ -29,7 +32,9 @@ export interface ServerOptions {
 export interface DoorServer {
   /** Listens; port 0 takes a free one. Throws `port_taken`, or what the system says. */
   listen(address: { readonly host: string; readonly port: number }): Promise<{ readonly url: string }>;
-  /** Takes no more connections and waits for the running replies; when `signal` aborts, it cuts them. */
+  /** Requests being answered now on all doors, health apart: what a drain waits for. */
+  readonly active: number;
+  /** Takes no more connections and gives the running replies 2 seconds to end; when `signal` aborts, it cuts them. */
   close(signal?: AbortSignal): Promise<void>;
   /** The OpenAPI document, made from the schemas. */
   openapi(): object;
@@ -64,38 +69,47 @@ export async function createServer(services: Services, options: ServerOptions): 
     },
     transform: jsonSchemaTransform,
   });
-  guardAll(server, services, options);
+  const requests = { active: 0 };
+  guardAll(server, services, options, requests);
   const context: DoorContext = { services, limits, consoleDirectory: options.consoleDirectory };
   for (const door of doors) await server.register(async (scope) => await door(scope, context));
   await server.ready();
   return {
+    get active() {
+      return requests.active;
+    },
     listen: async ({ host, port }) => ({ url: await listen(server, host, port) }),
-    close: (signal) => close(server, signal),
+    close: (signal) => close(server, services.clock, signal),
     openapi: () => server.swagger(),
   };
 }
 
 /** What comes before every door: the request's name, its place, who calls, and the form of every error. */
-function guardAll(server: FastifyInstance, services: Services, options: ServerOptions): void {
+function guardAll(
+  server: FastifyInstance,
+  services: Services,
+  options: ServerOptions,
+  requests: { active: number },
+): void {
   const { limits } = options;
   const gate = new Gate({ keys: services.keys, clock: services.clock, authRequired: options.authRequired });
   const methods = new RouteTable();
-  let active = 0;
   server.decorateRequest('caller');
   server.addHook('onRoute', (route) => methods.add(route.url, route.method));
   server.addHook('onRequest', async (request, reply) => {
     const { raw } = reply;
     const level = request.routeOptions.config.access ?? 'public';
-    active += 1;
+    const weight = level === 'health' ? 0 : 1;
+    requests.active += weight;
     raw.once('close', () => {
-      active -= 1;
+      requests.active -= weight;
       services.countHttp(request.routeOptions.url ?? 'unmatched', raw.headersSent ? raw.statusCode : 499);
     });
     raw.setHeader('x-request-id', request.id);
     if (services.draining.aborted) raw.shouldKeepAlive = false;
     if (level === 'game' && services.draining.aborted)
       throw new ServiceError('draining', 'this instance is shutting down and takes no new work');
-    if (level !== 'health' && active > limits.requestsMax)
+    if (level !== 'health' && requests.active > limits.requestsMax)
       throw new ServiceError(
         'overloaded',
         `${limits.requestsMax} requests are being answered, which is the limit (limits.requestsMax)`,
@@ -154,10 +168,12 @@ async function listen(server: FastifyInstance, host: string, port: number): Prom
   }
 }
 
-async function close(server: FastifyInstance, signal: AbortSignal | undefined): Promise<void> {
+/** Replies get a moment to reach clients that read; one that does not read must not hold the process. */
+async function close(server: FastifyInstance, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
   const cut = () => server.server.closeAllConnections();
   if (signal?.aborted) cut();
   signal?.addEventListener('abort', cut, { once: true });
+  using _grace = clock.timer(CLOSE_GRACE_MS, cut);
   try {
     await server.close();
   } finally {

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createServer, type ServerOptions } from '../api/server.ts';
+import { createServer, type DoorServer, type ServerOptions } from '../api/server.ts';
 import type { DoorLimits } from '../api/services.ts';
 import type { Store } from '../core/store.ts';
 import { realRuntime } from '../runtime.ts';
@@ -25,6 +25,7 @@ export interface DoorHarness extends AsyncDisposable {
   /** Waits for something that happens after the reply; bounded by the test's own time limit. */
   until(holds: () => boolean): Promise<void>;
   openapi(): object;
+  readonly server: DoorServer;
 }
 
 export interface HarnessOptions {
@@ -52,6 +53,7 @@ export async function doorHarness(
     url,
     store,
     services,
+    server,
     openapi: () => server.openapi(),
     get: (address, headers = {}) => fetch(url + address, { headers }),
     post: (address, body, headers = {}, signal) =>
