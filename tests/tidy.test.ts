@@ -90,6 +90,9 @@ const RUN_BY: Readonly<Record<string, string>> = {
   'src/cli/index.ts': 'tests/cast-cli.test.ts',
   'src/cli/engine.ts': 'tests/engine-wire.test.ts',
   'src/embedded/child.ts': 'tests/engine-wire.test.ts',
+  'src/app.ts': 'tests/cli-talk.test.ts',
+  'src/hosts.ts': 'tests/cli-talk.test.ts',
+  'src/cast/views.ts': 'tests/cli-talk.test.ts',
 };
 
 /** Nothing of it is left to run once the types are gone. */

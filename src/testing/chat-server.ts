@@ -15,7 +15,7 @@ export interface ChatServer extends AsyncDisposable {
   readonly connections: number;
   /** Bodies of the requests, oldest first. */
   readonly asked: readonly Readonly<Record<string, unknown>>[];
-  /** Resolves once as many replies are under way. */
+  /** Resolves once as many replies are under way; rejects after half a minute. */
   untilRunning(count: number): Promise<void>;
 }
 
@@ -62,7 +62,11 @@ export async function startChatServer(reply: ChatReply = speak): Promise<ChatSer
     },
     asked,
     untilRunning: async (count) => {
-      while (running !== count) await turnOfLoop();
+      const patience = AbortSignal.timeout(30_000);
+      while (running !== count) {
+        if (patience.aborted) throw new Error(`${running} replies are under way, expected ${count}`);
+        await turnOfLoop();
+      }
     },
     [Symbol.asyncDispose]: async () => {
       const closed = once(server, 'close');
