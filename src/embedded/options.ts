@@ -54,7 +54,7 @@ export const embeddedOptionsSchema = z.strictObject({
     .number()
     .min(5)
     .max(5_000)
-    .default(180)
+    .default(90)
     .describe(
       'Prefill is cut so that a pass takes about this long (ms): bounds the gap between tokens of running lines and the time until the work of a client that hung up stops. Shorter is smoother and slower: each pass reads all weights.',
     ),
