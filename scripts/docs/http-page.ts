@@ -43,7 +43,8 @@ export async function httpPage(): Promise<string> {
     'the schemas in src/api',
     `The running service has the whole of this, for programs, at \`GET /openapi.json\`, and for people at \`GET /docs\`. Errors outside a stream are RFC 9457 problem
 documents, on the OpenAI-compatible addresses OpenAI's form; the codes are in [errors.md](errors.md). With API keys, send
-\`Authorization: Bearer <key>\`. Every reply has the header \`x-request-id\`.`,
+\`Authorization: Bearer <key>\`: addresses below \`/v1\` take a key with the scope \`game\`, \`/admin\` and \`/metrics\` one with
+\`operator\`, the others none. Every reply has the header \`x-request-id\`.`,
     table(
       ['address', 'what it does'],
       operations.map(({ name, operation }) => [code(name), operation.summary ?? '']),
