@@ -28,6 +28,8 @@ export interface AnswerParts extends SceneParts {
 
 /** Tried when two replies of one conversation race for the same turn number. */
 const TURN_RACES_MAX = 8;
+/** Keeping is not given up: a player who leaves now has heard the line all the same. */
+const KEEPS_ON = new AbortController().signal;
 
 /**
  * Answers one request. Events come in the order of design §4 and end with one `done`. Throws `unknown_npc` and
@@ -48,7 +50,7 @@ export async function* answer(
     source: null,
     finishReason: 'stop',
     attempts: [],
-    nextTurn: 0,
+    nextTurn: null,
   };
   let ttfsMs: number | null = null;
   let outcome: DialogueOutcome | null = null;
@@ -169,6 +171,8 @@ async function keep(
   };
   const kept = { id: request.conversationId, timelineId };
   try {
+    // A line that no engine was asked for (a bark, all engines off) has not looked into the memory yet.
+    told.nextTurn ??= (await parts.memory.recall(turn, scene.persona.memory, KEEPS_ON)).nextTurn;
     for (let number = told.nextTurn; number < told.nextTurn + TURN_RACES_MAX; number++) {
       if (await parts.memory.remember({ ...turn, turn: number }))
         return { ...kept, turn: number, stored: true };
@@ -177,7 +181,7 @@ async function keep(
   } catch (error) {
     parts.log.warn('memory.lost', { requestId: request.id, reason: ServiceError.from(error).message });
   }
-  return { ...kept, turn: told.nextTurn, stored: false };
+  return { ...kept, turn: told.nextTurn ?? 0, stored: false };
 }
 
 /** Durations are told to a tenth of a millisecond; more digits would be noise. */

@@ -37,7 +37,8 @@ export interface Told {
   ttftMs: number | null;
   source: Source | null;
   finishReason: FinishReason;
-  nextTurn: number;
+  /** The number that this turn will have in its conversation; null until the memory was asked. */
+  nextTurn: number | null;
   readonly attempts: { engine: string; result: string; durationMs: number }[];
 }
 
