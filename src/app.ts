@@ -270,11 +270,13 @@ export async function createApp(loaded: LoadedConfig, parts: AppParts, signal: A
     },
     async [Symbol.asyncDispose]() {
       draining.abort(new ServiceError('draining', 'this instance is shutting down'));
-      log.info('app.draining', { active, drainMs: config.drainMs });
+      // The server counts pass-through streams too, which the walk never sees.
+      const busy = () => Math.max(active, server.active);
+      log.info('app.draining', { active: busy(), drainMs: config.drainMs });
       const untilMonoMs = clock.monotonicMs() + config.drainMs;
-      while (active > 0 && clock.monotonicMs() < untilMonoMs)
+      while (busy() > 0 && clock.monotonicMs() < untilMonoMs)
         await clock.sleep(READY_POLL_MS, hardStop.signal);
-      if (active > 0) log.warn('app.cut', { active, drainMs: config.drainMs });
+      if (busy() > 0) log.warn('app.cut', { active: busy(), drainMs: config.drainMs });
       hardStop.abort(
         new ServiceError('draining', `still speaking ${config.drainMs} ms after the stop was asked for`),
       );

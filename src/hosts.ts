@@ -103,7 +103,6 @@ class Host implements EngineHost {
             dialect: {
               continuesAssistant: false,
               reportsRunningUsage: false,
-              headers: apiKeyHeader(config, parts.runtime),
             },
           })
         : createVllm({ name, kind: config.kind, transport });
@@ -320,6 +319,7 @@ function startRemote(name: string, config: RemoteConfig, parts: HostParts): Engi
       origin: new URL(config.baseUrl).origin,
       connections: config.connections,
       connectTimeoutMs: config.connectTimeoutMs,
+      headers: apiKeyHeader(config, parts.runtime),
     }),
   );
   return host;

@@ -16,7 +16,6 @@ export interface Dialect {
   readonly continuesAssistant: boolean;
   /** Whether every chunk can carry usage (`continuous_usage_stats`), so that a line cut early is accounted too. */
   readonly reportsRunningUsage: boolean;
-  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface OpenAiCompatibleOptions {
@@ -38,7 +37,7 @@ export function createOpenAiCompatible({ name, kind, transport, dialect }: OpenA
         {
           method: 'POST',
           path: '/v1/chat/completions',
-          headers: { 'content-type': 'application/json', accept: 'text/event-stream', ...dialect.headers },
+          headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
           body: JSON.stringify(chatBody(request, dialect)),
         },
         signal,

@@ -12,6 +12,8 @@ export interface TransportOptions {
   /** Connections kept to the engine; also the most requests under way at once. */
   readonly connections: number;
   readonly connectTimeoutMs: number;
+  /** Sent with every request: the engine's API key. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export function createTransport(options: TransportOptions): Transport {
@@ -29,7 +31,8 @@ export function createTransport(options: TransportOptions): Transport {
         const reply = await pool.request({
           method: request.method,
           path: request.path,
-          headers: request.headers,
+          headers:
+            options.headers === undefined ? request.headers : { ...request.headers, ...options.headers },
           body: request.body ?? null,
           signal,
         });
