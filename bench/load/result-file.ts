@@ -1,7 +1,7 @@
 /** What every benchmark writes: `{commit, machine, versions, seed, rows, bars}` (design.md §6), on one machine in one run. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import path from 'node:path';
 
 export interface Bar {
@@ -22,6 +22,9 @@ export interface BenchResult {
   readonly bars: readonly Bar[];
 }
 
+/** How many processes wanted a core in the minute before the bench: above 0 somebody else was at work. */
+const LOAD_BEFORE = Math.round((loadavg()[0] ?? 0) * 10) / 10;
+
 /** Writes the file, with the commit (`+changes` when shipped code differs from it) and the machine before the rest. */
 export function writeResult(file: string, result: BenchResult): void {
   const git = (...parts: string[]) => execFileSync('git', parts, { encoding: 'utf8' }).trim();
@@ -31,6 +34,7 @@ export function writeResult(file: string, result: BenchResult): void {
     cores: cpus().length,
     memoryGb: Math.round(totalmem() / 1e9),
     system: `${process.platform} ${release()}`,
+    loadBefore: LOAD_BEFORE,
   };
   const commit = `${git('rev-parse', '--short', 'HEAD')}${isChanged ? '+changes' : ''}`;
   mkdirSync(path.dirname(file), { recursive: true });

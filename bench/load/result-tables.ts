@@ -13,6 +13,8 @@ export interface ResultFile {
     readonly cores: number;
     readonly memoryGb: number;
     readonly system: string;
+    /** Load average of the minute before the run. */
+    readonly loadBefore?: number;
   };
   readonly versions: Readonly<Record<string, string>>;
   readonly seed: number;
@@ -34,6 +36,9 @@ export function resultAsMarkdown(result: ResultFile): string {
   const versions = Object.entries(result.versions).map(([name, version]) => `${words(name)} ${version}`);
   const head = [
     `Commit ${result.commit}; ${cpu}, ${cores} cores, ${memoryGb} GB, ${system}; ${versions.join(', ')}; seed ${result.seed}.`,
+    ...(result.machine.loadBefore === undefined
+      ? []
+      : [`Load average before the run: ${result.machine.loadBefore}; a quiet machine shows less than 1.`]),
     ...(result.quick === true ? ['A quick run: few rounds, so the spread says more than the median.'] : []),
   ].join(' ');
   const bars = table(
