@@ -45,9 +45,13 @@ const server = createServer({ noDelay: true }, (socket) => {
       parts.push(part);
     },
     onEnd: () => {
-      stop = route(socket, start, Buffer.concat(parts).toString('utf8'), () => {
+      let isDone = false;
+      const running = route(socket, start, Buffer.concat(parts).toString('utf8'), () => {
+        isDone = true;
         stop = null;
       });
+      // An answer may be out before it returns; then there is nothing left to stop, or to call abandoned.
+      stop = isDone ? null : running;
     },
   });
   socket.on('data', (part: Buffer) => {
