@@ -53,7 +53,7 @@ const BACKGROUND_TASKS_MAX = 1_000;
 const CONTEXT_TOKENS_DEFAULT = 2_048;
 const READY_POLL_MS = 50;
 
-/** Throws `cast_invalid`, `store_unavailable`, `config_invalid`, `port_taken`. Starting engines goes on in the background. */
+/** Throws `cast_invalid`, `store_unavailable`, `setup_incomplete`, `config_invalid`, `port_taken`. Starting engines goes on in the background. */
 export async function createApp(loaded: LoadedConfig, parts: AppParts, signal: AbortSignal): Promise<App> {
   const { config, directory } = loaded;
   const { runtime, log } = parts;
@@ -292,7 +292,7 @@ async function requireKeysBeyondLoopback(host: string, hasKeys: () => Promise<bo
   const isLoopback = host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
   if (isLoopback || (await hasKeys())) return;
   throw new ServiceError(
-    'config_invalid',
+    'setup_incomplete',
     `host is ${host}, which others can reach, and there is no API key; create one first: greenroom keys create --scope game --label my-game; or listen on 127.0.0.1`,
   );
 }

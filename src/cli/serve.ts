@@ -1,7 +1,6 @@
 /** `greenroom serve`: the gateway, until SIGINT or SIGTERM; then it drains and ends with 0. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createApp } from '../app.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLogger } from '../telemetry/log.ts';
 import type { Verb } from './index.ts';
@@ -23,6 +22,8 @@ export const serveVerb: Verb = (program, runtime, signal) => {
     .option('--host <address>', 'address to listen on (default: 127.0.0.1, or HOST)')
     .option('-p, --port <number>', 'port to listen on; 0 takes a free one (default: 8080, or PORT)')
     .action(async (flags: Flags) => {
+      // Loaded here, so that every other command starts without the gateway.
+      const { createApp } = await import('../app.ts');
       const loaded = await loadConfig({
         file: flags.config ?? null,
         environment: runtime.environment,

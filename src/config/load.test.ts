@@ -83,6 +83,10 @@ test('what is not YAML, not a map, or not there is said in one sentence', async 
   );
 });
 
+test('a section that is no map is named, also where the environment sets a part of it', async () => {
+  await assert.rejects(load('log: 5\n', { GREENROOM_LOG_LEVEL: 'debug' }), refused(/log: is 5/));
+});
+
 test('a YAML bomb of aliases is refused', async () => {
   const bomb = [
     'a: &a [x,x,x,x,x,x,x,x,x]',
@@ -90,5 +94,5 @@ test('a YAML bomb of aliases is refused', async () => {
       .split('')
       .map((key, i) => `${key}: &${key} [${Array(9).fill(`*${'abcdefgh'[i]}`).join(',')}]`),
   ].join('\n');
-  await assert.rejects(load(bomb));
+  await assert.rejects(load(bomb), refused(/alias/i));
 });

@@ -27,6 +27,8 @@ export interface ConfigSources {
 }
 
 const FILE_BYTES_MAX = 1_000_000;
+/** YAML aliases multiply: a few lines can stand for gigabytes. */
+const ALIASES_MAX = 100;
 
 /** Environment variables that win over the file. */
 const ENVIRONMENT: readonly { variable: string; path: string; read: (text: string) => unknown }[] = [
@@ -83,11 +85,16 @@ async function readConfigFile(file: string): Promise<Record<string, unknown>> {
   }
   if (text.length > FILE_BYTES_MAX)
     throw new ServiceError('config_invalid', `${file} is over ${FILE_BYTES_MAX} bytes`);
-  const document = parseDocument(text, { maxAliasCount: 100 } as object);
+  const document = parseDocument(text);
   const [problem] = document.errors;
   if (problem !== undefined)
     throw new ServiceError('config_invalid', `${file} is not YAML: ${problem.message}`);
-  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: ALIASES_MAX });
+  } catch (error) {
+    throw new ServiceError('config_invalid', `${file}: ${(error as Error).message}`, { cause: error });
+  }
   if (value === null || value === undefined) return {};
   if (typeof value !== 'object' || Array.isArray(value)) {
     throw new ServiceError(
@@ -113,7 +120,9 @@ function setPath(target: Record<string, unknown>, path: string, value: unknown):
   let node = target;
   for (const key of keys) {
     const child = node[key];
-    node[key] = typeof child === 'object' && child !== null ? child : {};
+    // What the file says wrongly stays, so that the schema names it.
+    if (child !== undefined && (typeof child !== 'object' || child === null)) return;
+    node[key] = child ?? {};
     node = node[key] as Record<string, unknown>;
   }
   node[last] = value;

@@ -79,7 +79,7 @@ export const embeddedOptionsSchema = z.strictObject({
   gpu: z
     .union([z.literal(false), z.enum(['auto', 'cuda', 'vulkan', 'metal'])])
     .default(false)
-    .describe('GPU backend; needs its binary installed (see the guide). false stays on the CPU.'),
+    .describe('GPU backend; needs its binary installed (README, GPU). false stays on the CPU.'),
 });
 
 export type EmbeddedOptions = z.output<typeof embeddedOptionsSchema>;
