@@ -76,14 +76,16 @@ export function playerWords(body: Body): string {
 }
 
 function speakerOf(body: Body, response: ServerResponse, closed: AbortSignal, turn: number): Speaker {
-  const raw = async (bytes: string) => {
-    if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream' });
-    await new Promise<void>((resolve) => response.write(bytes, () => resolve()));
-  };
-  const send = (value: unknown) => raw(`data: ${JSON.stringify(value)}\n\n`);
   const hungUp = new Promise<void>((resolve) => {
     closed.addEventListener('abort', () => resolve(), { once: true });
   });
+  const raw = async (bytes: string) => {
+    closed.throwIfAborted();
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream' });
+    // A socket that closes meanwhile never calls back.
+    await Promise.race([hungUp, new Promise<void>((resolve) => response.write(bytes, () => resolve()))]);
+  };
+  const send = (value: unknown) => raw(`data: ${JSON.stringify(value)}\n\n`);
   return {
     turn,
     body,
