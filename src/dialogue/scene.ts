@@ -5,7 +5,7 @@
 import type { Cast } from '../cast/cast.ts';
 import { revealedSecretIndices } from '../cast/facts.ts';
 import { type HeardLines, listenerKey } from '../cast/heard-lines.ts';
-import type { Persona } from '../cast/persona.ts';
+import { COMBAT_TRIGGERS, type Persona } from '../cast/persona.ts';
 import type { Cause, DialogueContext, DialogueRequest, Tier } from '../core/dialogue.ts';
 import type { SpokenScene } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -35,21 +35,6 @@ export interface SceneParts {
   readonly playerCharsMax: number;
 }
 
-/** Triggers of a fight: the persona's combat length holds. */
-const COMBAT: ReadonlySet<string> = new Set([
-  'spot',
-  'lose',
-  'search',
-  'attack',
-  'hit',
-  'hurt',
-  'low_health',
-  'ally_died',
-  'kill',
-  'death',
-  'flee',
-]);
-
 const guards = new WeakMap<Persona, CompiledGuard>();
 
 /** Throws `unknown_npc` with near ids, and `bad_request` when cleaning leaves no words and no trigger was named. */
@@ -78,7 +63,7 @@ export function setScene(request: DialogueRequest, parts: SceneParts): Scene {
   const playerId = context.playerId ?? null;
   const listener = listenerKey(playerId, persona.id);
   const trigger = request.trigger ?? null;
-  const isCombat = trigger !== null && COMBAT.has(trigger);
+  const isCombat = trigger !== null && COMBAT_TRIGGERS.includes(trigger);
   return {
     persona,
     tier,
