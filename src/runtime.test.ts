@@ -28,3 +28,8 @@ test('a disposed timer never calls back', async () => {
   await realRuntime.clock.sleep(5, new AbortController().signal);
   assert.equal(called, false);
 });
+
+test('no two ids are the same, also when the pool of entropy is drawn anew', () => {
+  const ids = Array.from({ length: 2_000 }, () => realRuntime.random.id('x'));
+  assert.equal(new Set(ids).size, ids.length);
+});
