@@ -31,7 +31,7 @@ export const serveVerb: Verb = (program, runtime, signal) => {
       });
       const log = createLogger({ ...loaded.config.log, write: (line) => process.stderr.write(line) });
       using display = terminalProgress(runtime);
-      await using app = await createApp(
+      const starting = createApp(
         loaded,
         {
           runtime,
@@ -41,7 +41,13 @@ export const serveVerb: Verb = (program, runtime, signal) => {
           onModelNotice: display.onNotice,
         },
         signal,
-      );
+      ).catch((error: unknown) => {
+        if (signal.aborted) return null;
+        throw error;
+      });
+      await using app = await starting;
+      // Stopped before it listened: that was asked for, and is no failure.
+      if (app === null) return;
       console.log(`listening on ${app.url}`);
       console.log(
         `  ${app.npcCount} NPCs wait in the green room; written lines answer at once, the model when it is warm.`,
