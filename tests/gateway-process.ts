@@ -87,10 +87,13 @@ export interface Gateway extends AsyncDisposable {
 }
 
 /** Polls until `probe` gives something; fails with `what` when it never does. */
-export async function until<T>(what: string, probe: () => T | Promise<T>): Promise<NonNullable<T>> {
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+): Promise<Exclude<NonNullable<T>, false>> {
   for (const endMs = performance.now() + PATIENCE_MS; ; await delay(10)) {
     const found = await probe();
-    if (found) return found;
+    if (found) return found as Exclude<NonNullable<T>, false>;
     if (performance.now() > endMs) throw new Error(`never came true: ${what}`);
   }
 }
