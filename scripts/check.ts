@@ -59,6 +59,13 @@ const STEPS: readonly Step[] = [
     timeoutMs: 5 * MINUTE_MS,
     needs: 'scripts/docs.ts',
   },
+  {
+    name: 'bench tables',
+    what: 'generated pages are fresh',
+    command: ['node', 'bench/readme.ts', '--check'],
+    timeoutMs: 5 * MINUTE_MS,
+    needs: 'bench/readme.ts',
+  },
   { name: 'tests', what: 'npm test', command: ['node', 'scripts/test.ts'], timeoutMs: 45 * MINUTE_MS },
 ];
 
