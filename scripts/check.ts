@@ -61,7 +61,7 @@ const STEPS: readonly Step[] = [
   },
   {
     name: 'bench tables',
-    what: 'generated pages are fresh',
+    what: 'tables are of the result files',
     command: ['node', 'bench/readme.ts', '--check'],
     timeoutMs: 5 * MINUTE_MS,
     needs: 'bench/readme.ts',
