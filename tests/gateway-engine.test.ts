@@ -50,10 +50,11 @@ async function atTheEngine(gateway: Gateway, name: string): Promise<number> {
 }
 
 describe('greenroom serve on the real model', { skip: modelMissing }, () => {
+  const dataDirectory = temporaryFolder();
   let gateway: Gateway;
   const stages = new Set<string>();
   before(async () => {
-    gateway = await startGateway({ config: CONFIG });
+    gateway = await startGateway({ config: CONFIG, dataDirectory });
     assert.equal((await gateway.get('/livez')).status, 200, 'it lives before it is ready');
     await until('the gateway is ready', async () => {
       const { status, body } = await gateway.get('/readyz');
@@ -63,7 +64,10 @@ describe('greenroom serve on the real model', { skip: modelMissing }, () => {
       return ready;
     });
   });
-  after(() => gateway?.[Symbol.asyncDispose]());
+  after(async () => {
+    await gateway?.[Symbol.asyncDispose]();
+    rmSync(dataDirectory, { recursive: true, force: true });
+  });
 
   test('readiness tells its stage, and comes after a real line was generated', () => {
     assert.ok(
@@ -169,6 +173,20 @@ describe('greenroom serve on the real model', { skip: modelMissing }, () => {
     gateway.kill('SIGKILL');
     await gateway.ended;
     await until('the engine has ended', () => !isAlive(pid));
+  });
+
+  test('started again it remembers; SIGTERM lets the line finish and leaves no process behind', async () => {
+    await using again = await startGateway({ config: CONFIG, dataDirectory });
+    await again.untilReady();
+    const { pid } = await engineOf(again);
+    assert.ok(pid !== null);
+    const line = again.say({ npc_id: NPC, prompt: 'Where were we?', conversation_id: 'talk' });
+    await until('the line is under way', async () => (await engineOf(again)).running === 1);
+    again.kill('SIGTERM');
+    const reply = await line;
+    assert.deepEqual([reply.conversation?.turn, reply.conversation?.stored], [2, true]);
+    assert.equal((await again.ended).code, 0);
+    assert.equal(isAlive(pid), false);
   });
 });
 

@@ -55,6 +55,15 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     await speaker.text(FIRST);
     await speaker.finish('abort');
   },
+  fulmar: always('x'.repeat(200_000)),
+  tern: async (speaker) => {
+    await speaker.raw(`data: ${'y'.repeat(2_000_000)}`);
+    await speaker.hang();
+  },
+  petrel: async (speaker) => {
+    for (let chapter = 0; chapter < 10_000; chapter++) await speaker.text(`And then came night ${chapter}. `);
+    await speaker.finish('length');
+  },
   hoopoe: async (speaker) => {
     await speaker.raw('data: [DONE]\n\n');
     speaker.die();
@@ -243,6 +252,45 @@ describe('a gateway whose engine fails', () => {
         { turn, stored: true },
       );
     }
+  });
+
+  test('a save that is loaded and begins with a bark still has its past', async () => {
+    const saved = (timeline_id: string, game_time: string) => ({
+      context: { player_id: 'loader', timeline_id, game_time },
+      conversation_id: 'saves',
+    });
+    const turns = [
+      await gateway.say(about('cormorant', saved('first', '1'))),
+      await gateway.say(about('guillemot', saved('first', '5'))),
+      await gateway.say({ ...about('plover', saved('second', '3')), prompt: '', trigger: 'greet' }),
+      await gateway.say(about('razorbill', saved('second', '4'))),
+    ];
+    assert.deepEqual(
+      turns.map(({ conversation }) => conversation?.turn),
+      [0, 1, 1, 2],
+    );
+    const prompt = JSON.stringify(engine.askedFor('razorbill')[0]?.['messages']);
+    assert.ok(prompt.includes('cormorant'), 'what was said before the save is remembered');
+    assert.ok(!prompt.includes('guillemot'), 'the future is not');
+  });
+
+  for (const [word, cause] of [
+    ['fulmar', 'repetition'],
+    ['tern', 'backend_error'],
+  ] as const) {
+    test(`an engine that floods is cut off and replaced (${word})`, async () => {
+      const reply = await gateway.say(about(word));
+      assert.equal(reply.source.cause, cause);
+      assert.ok(reply.text.length < 400);
+      await engine.server.untilRunning(0);
+    });
+  }
+
+  test('an engine that never stops is left once the reply is full', async () => {
+    const reply = await gateway.say(about('petrel'));
+    assert.equal(reply.source.kind, 'engine');
+    assert.ok(reply.text.split(' ').length <= 45, reply.text);
+    await engine.server.untilRunning(0);
   });
 
   test("nothing of the player's words stands in the log", () => {
