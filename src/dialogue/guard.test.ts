@@ -164,6 +164,8 @@ test('a sentence that goes round is a loop; speech that repeats for effect is no
     'The old bell rings and the old bell rings then the old bell rings.',
     'Aaaaaaaaaaaaaaaaaaaaah!',
     'Go, go, go, go, go, go, go.',
+    "You don't. You don't.",
+    "You're leaving the pack, and you're leaving the pack.",
   ]) {
     assert.equal(rule(sentence), 'loop', sentence);
   }

@@ -55,7 +55,8 @@ const STUTTER_SHARE_MAX = 0.6;
 /**
  * Whether the sentence is stuck: a word three times without a pause ("the the the"; "Brains. Brains. Brains." is speech),
  * any word six times, a run of two or three words three times over, the same four words three times anywhere, the same
- * four words twice where they are most of what is said ("you are leaving and you are leaving"), or one letter sixteen times.
+ * four words twice where they are most of what is said ("you are leaving and you are leaving"), the same words
+ * twice and nothing else, or one letter sixteen times.
  */
 export function isLoop(text: string, line: Fingerprint): boolean {
   const { words } = line;
@@ -68,6 +69,7 @@ export function isLoop(text: string, line: Fingerprint): boolean {
     if (same >= 3 && !isPaused(text, words[index] ?? '')) return true;
   }
   for (const length of [2, 3]) if (isRoundAndRound(words, length)) return true;
+  if (isTwiceTheSame(words)) return true;
   const seen = new Map<string, number>();
   for (const run of runsOf(words, 4)) {
     const times = (seen.get(run) ?? 0) + 1;
@@ -81,6 +83,16 @@ function isPaused(text: string, word: string): boolean {
   if (REPEATABLE.has(word)) return true;
   const lower = text.toLowerCase().replaceAll('’', "'");
   return !lower.includes(`${word} ${word} ${word}`) && !lower.includes(`${word}${word}${word}`);
+}
+
+/** "You don't. You don't.": two words or more, and then again, and nothing else. */
+function isTwiceTheSame(words: readonly string[]): boolean {
+  const half = words.length / 2;
+  return (
+    half >= 2 &&
+    Number.isInteger(half) &&
+    words.every((word, index) => word === words[(index + half) % words.length])
+  );
 }
 
 /** The same `length` words three times on end; a word repeated is the other rule's. */
