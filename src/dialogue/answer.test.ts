@@ -194,6 +194,12 @@ test('an engine that breaks between sentences keeps what was said, and a written
   assert.equal(outcome.source.cause, 'backend_error');
 });
 
+test('a sentence that was whole when the engine broke is heard', async () => {
+  const { outcome } = await hear(world(() => [...say('The salon is open.'), broken]));
+  assert.equal(outcome.sentences[0], 'The salon is open.');
+  assert.equal(outcome.source.cause, 'backend_error');
+});
+
 test('a half sentence never leaves', async () => {
   const { outcome } = await hear(
     world(() => [...say('Sit down. I was about to tel'), { finish: 'length' as const }]),

@@ -3,6 +3,7 @@
  * leaves the engine as soon as nothing more will be said, which frees its place.
  */
 import type { GenerateEvent } from '../core/engine.ts';
+import { ServiceError } from '../core/errors.ts';
 import type { GuardRule } from './guard.ts';
 import type { Reply } from './reply.ts';
 import { lastSentence, SentenceCutter } from './sentences.ts';
@@ -30,37 +31,51 @@ export async function* speak(
   const cutter = new SentenceCutter();
   let heardAnything = false;
   let reason: 'stop' | 'length' = 'stop';
-  for await (const event of events) {
-    if (event.type === 'usage') {
-      reply.noteUsage(event.usage);
-      continue;
+  try {
+    for await (const event of events) {
+      if (event.type === 'usage') {
+        reply.noteUsage(event.usage);
+        continue;
+      }
+      if (event.type === 'finish') {
+        reply.noteUsage(event.usage);
+        if (event.reason === 'length') reason = 'length';
+        continue;
+      }
+      if (event.lineId !== undefined) {
+        // A written line is a whole one, approved by a person: it is neither cut nor judged.
+        reply.commit(event.text);
+        yield { text: event.text, lineId: event.lineId };
+        continue;
+      }
+      const text = thinking.push(event.text);
+      if (text === '') continue;
+      if (!heardAnything) {
+        heardAnything = true;
+        onFirstText();
+      }
+      for (const raw of cutter.push(text)) {
+        const judged = reply.judge(raw);
+        if (judged.kind === 'blocked') return judged;
+        if (judged.kind === 'over') return { kind: 'complete', reason: 'stop' };
+        if (judged.kind === 'nothing') continue;
+        reply.commit(judged.text);
+        yield { text: judged.text, lineId: null };
+        if (reply.isFull) return { kind: 'complete', reason: 'stop' };
+      }
     }
-    if (event.type === 'finish') {
-      reply.noteUsage(event.usage);
-      if (event.reason === 'length') reason = 'length';
-      continue;
+  } catch (error) {
+    // What was whole when the stream broke is said before the ladder goes on; a player who hung up hears nothing more.
+    const broken = cutter.flush();
+    const isHeard = ServiceError.from(error).code !== 'client_closed';
+    if (isHeard && broken.complete && broken.sentence !== null && !reply.isFull) {
+      const judged = reply.judge(broken.sentence);
+      if (judged.kind === 'say') {
+        reply.commit(judged.text);
+        yield { text: judged.text, lineId: null };
+      }
     }
-    if (event.lineId !== undefined) {
-      // A written line is a whole one, approved by a person: it is neither cut nor judged.
-      reply.commit(event.text);
-      yield { text: event.text, lineId: event.lineId };
-      continue;
-    }
-    const text = thinking.push(event.text);
-    if (text === '') continue;
-    if (!heardAnything) {
-      heardAnything = true;
-      onFirstText();
-    }
-    for (const raw of cutter.push(text)) {
-      const judged = reply.judge(raw);
-      if (judged.kind === 'blocked') return judged;
-      if (judged.kind === 'over') return { kind: 'complete', reason: 'stop' };
-      if (judged.kind === 'nothing') continue;
-      reply.commit(judged.text);
-      yield { text: judged.text, lineId: null };
-      if (reply.isFull) return { kind: 'complete', reason: 'stop' };
-    }
+    throw error;
   }
   for (const raw of cutter.push(thinking.flush())) {
     const judged = reply.judge(raw);
