@@ -65,9 +65,11 @@ export async function* speak(
       }
     }
   } catch (error) {
-    // What was whole when the stream broke is said before the ladder goes on; a player who hung up hears nothing more.
+    // What was whole when the stream broke is said before the ladder goes on, unless the engine disowned the line; a
+    // player who hung up hears nothing more.
     const broken = cutter.flush();
-    const isHeard = ServiceError.from(error).code !== 'client_closed';
+    const { code, details } = ServiceError.from(error);
+    const isHeard = code !== 'client_closed' && details['isDisowned'] !== true;
     if (isHeard && broken.complete && broken.sentence !== null && !reply.isFull) {
       const judged = reply.judge(broken.sentence);
       if (judged.kind === 'say') {

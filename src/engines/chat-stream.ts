@@ -106,7 +106,9 @@ class StreamState {
     if (this.#reason === null)
       throw new ServiceError('engine_error', `${this.#engine}: the stream ended without a finish reason`);
     if (isFailure(this.#reason))
-      throw new ServiceError('engine_error', `${this.#engine}: the engine gave up (${this.#rawReason})`);
+      throw new ServiceError('engine_error', `${this.#engine}: the engine gave up (${this.#rawReason})`, {
+        details: { isDisowned: true },
+      });
     const usage = this.#usage ?? {
       promptTokens: estimatePromptTokens(),
       cachedTokens: 0,
