@@ -19,7 +19,10 @@ test('the example cast has at least 14 NPCs over six kinds and four tiers', () =
     'werewolf',
     'zombie',
   ]);
-  assert.deepEqual([...new Set(npcs.map((npc) => npc.tier))].sort((a, b) => a - b), [1, 2, 3, 4]);
+  assert.deepEqual(
+    [...new Set(npcs.map((npc) => npc.tier))].sort((a, b) => a - b),
+    [1, 2, 3, 4],
+  );
 });
 
 test('lines are listed by speaker and trigger, conditions as their source text', () => {
