@@ -65,7 +65,13 @@ interface World {
 
 function world(
   script: (call: number) => readonly ScriptStep[],
-  options: { ready?: boolean; storeFails?: boolean; fillerAfterMs?: number; maxQueued?: number } = {},
+  options: {
+    ready?: boolean;
+    storeFails?: boolean;
+    fillerAfterMs?: number;
+    maxQueued?: number;
+    spare?: ScriptedEngine;
+  } = {},
 ): World {
   const { clock } = realRuntime;
   const { lines, problems } = parseLinesCsv(LINES, 'lines.csv');
@@ -94,7 +100,12 @@ function world(
   };
   const ladder = new Ladder({
     cast,
-    engines: new Map([['local', entry]]),
+    engines: new Map([
+      ['local', entry],
+      ...(options.spare === undefined
+        ? []
+        : [['spare', { ...entry, engine: options.spare, unusable: () => null }] as const]),
+    ]),
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
     counter: { count: (text) => Promise.resolve(Math.ceil(text.length / 4)) },
     assembler: createPromptAssembler(),
@@ -107,7 +118,14 @@ function world(
   const tiers = tiersSchema.parse({});
   const parts: AnswerParts = {
     cast,
-    tiers: { ...tiers, '3': { ...tiers['3'], fillerAfterMs: options.fillerAfterMs ?? 0 } },
+    tiers: {
+      ...tiers,
+      '3': {
+        ...tiers['3'],
+        fillerAfterMs: options.fillerAfterMs ?? 0,
+        rungs: options.spare === undefined ? ['local'] : ['local', 'spare'],
+      },
+    },
     heard,
     playerCharsMax: 300,
     ladder,
@@ -198,6 +216,23 @@ test('a sentence that was whole when the engine broke is heard', async () => {
   const { outcome } = await hear(world(() => [...say('The salon is open.'), broken]));
   assert.equal(outcome.sentences[0], 'The salon is open.');
   assert.equal(outcome.source.cause, 'backend_error');
+});
+
+test('a second engine goes on from what was said, and the reply says why the first did not', async () => {
+  const spare = new ScriptedEngine(() => say('Sit where the light is kind.'), 'spare');
+  const { outcome } = await hear(world(() => [...say('The salon is open. And th'), broken], { spare }));
+  assert.deepEqual(outcome.sentences, ['The salon is open.', 'Sit where the light is kind.']);
+  assert.equal(spare.requests[0]?.assistantPrefix, 'The salon is open.');
+  assert.equal(outcome.source.engine, 'spare');
+  assert.equal(outcome.source.rung, 1);
+  assert.equal(outcome.source.cause, 'backend_error');
+});
+
+test('an engine that is not ready gives its cause to the rung that answers instead', async () => {
+  const spare = new ScriptedEngine(() => say('The salon is open.'), 'spare');
+  const { outcome } = await hear(world(() => [], { ready: false, spare }));
+  assert.equal(outcome.source.rung, 1);
+  assert.equal(outcome.source.cause, 'offline');
 });
 
 test('a half sentence never leaves', async () => {

@@ -84,7 +84,11 @@ export class Ladder {
       try {
         const prompt = await this.#prompt(request, scene, told, link.signal);
         for (const planned of plan.attempts) {
+          const fellBecause: Cause | null = cause;
           cause = yield* this.#climb(planned, prompt, request, scene, reply, told, leftMs, link.signal);
+          // A lower rung that answers still says why the one above did not.
+          if (cause === null && fellBecause !== null && told.source !== null)
+            told.source = { ...told.source, cause: fellBecause };
           if (cause === null || link.signal.aborted) break;
         }
       } catch (error) {
