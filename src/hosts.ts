@@ -102,6 +102,7 @@ class Host implements EngineHost {
             transport,
             dialect: {
               continuesAssistant: false,
+              honoursPriority: false,
               reportsRunningUsage: false,
             },
           })

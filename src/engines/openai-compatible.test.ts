@@ -9,7 +9,7 @@ import { engineConformance, lineRequest } from '../testing/engine-conformance.ts
 import { createOpenAiCompatible } from './openai-compatible.ts';
 import { createTransport } from './transport.ts';
 
-const dialect = { continuesAssistant: false, reportsRunningUsage: false };
+const dialect = { continuesAssistant: false, honoursPriority: false, reportsRunningUsage: false };
 
 engineConformance('The common dialect behind a small server', async () => {
   const server = await startChatServer();

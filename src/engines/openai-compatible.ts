@@ -14,6 +14,7 @@ export interface Dialect {
   readonly extraBody?: (request: GenerateRequest) => Readonly<Record<string, unknown>>;
   /** Whether the engine can go on from an assistant message (`continue_final_message`). */
   readonly continuesAssistant: boolean;
+  readonly honoursPriority: boolean;
   /** Whether every chunk can carry usage (`continuous_usage_stats`), so that a line cut early is accounted too. */
   readonly reportsRunningUsage: boolean;
 }
@@ -31,6 +32,11 @@ export function createOpenAiCompatible({ name, kind, transport, dialect }: OpenA
     name,
     kind,
     isWritten: false,
+    capabilities: {
+      continuesAssistant: dialect.continuesAssistant,
+      structuredOutput: 'schema',
+      honoursPriority: dialect.honoursPriority,
+    },
     async *generate(request, signal) {
       signal.throwIfAborted();
       const reply = await transport().exchange(

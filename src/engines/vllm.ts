@@ -14,6 +14,7 @@ export function createVllm(options: { name: string; kind: string; transport: () 
     ...options,
     dialect: {
       continuesAssistant: true,
+      honoursPriority: true,
       reportsRunningUsage: true,
       extraBody: (request) => ({
         priority: PRIORITY[request.priority],

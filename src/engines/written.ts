@@ -16,6 +16,7 @@ export function createWritten(pick: PickLine): Engine {
     name: 'written',
     kind: 'written',
     isWritten: true,
+    capabilities: { continuesAssistant: true, structuredOutput: 'none', honoursPriority: false },
     async *generate(request) {
       const line = pick(request.scene);
       yield { type: 'text', text: line.text, lineId: line.id };

@@ -15,6 +15,11 @@ export class ScriptedEngine implements Engine {
   readonly name: string;
   readonly kind = 'scripted';
   readonly isWritten = false;
+  readonly capabilities = {
+    continuesAssistant: true,
+    structuredOutput: 'none',
+    honoursPriority: false,
+  } as const;
   readonly requests: GenerateRequest[] = [];
   /** Streams under way; 0 again when every reader has left. */
   running = 0;
