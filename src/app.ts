@@ -1,42 +1,16 @@
 /**
- * `createApp(config, runtime)`: the one place that makes every part and connects them. What it starts it also ends, in
- * this order: no new work, running lines finish, engines stop, the store closes.
+ * The service behind its HTTP door: what `greenroom serve` runs. Ends in this order: no new work, running lines finish,
+ * the door closes, the service ends what it started.
  */
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { createServer } from './api/server.ts';
-import type { PassThrough, Readiness, Services } from './api/services.ts';
-import { loadCast } from './cast/cast.ts';
-import { HeardLines } from './cast/heard-lines.ts';
-import { ConversationMemory, extractiveSummary } from './cast/memory.ts';
-import { createPromptAssembler } from './cast/prompt.ts';
-import { lineCounts, lineRows, npcSummaries } from './cast/views.ts';
+import type { Readiness } from './api/services.ts';
 import type { LoadedConfig } from './config/load.ts';
-import type { DialogueEvent, DialogueRequest } from './core/dialogue.ts';
-import type { TokenCounter } from './core/engine.ts';
-import { ServiceError } from './core/errors.ts';
-import type { Logger, Runtime } from './core/runtime.ts';
-import { type AnswerParts, answer } from './dialogue/answer.ts';
-import { Ladder } from './dialogue/ladder.ts';
-import { estimateTokens } from './engines/token-counter.ts';
-import { createWritten } from './engines/written.ts';
-import { type EngineHost, type HostState, startHost } from './hosts.ts';
-import { linkSignals } from './lib/abort.ts';
-import { TaskGroup } from './lib/async.ts';
-import type { ModelProgress } from './models/progress.ts';
-import { dataDirectory } from './store/location.ts';
-import { openStore } from './store/store.ts';
-import { Metrics } from './telemetry/metrics.ts';
-import { turnLog } from './telemetry/turn-log.ts';
-import { turnMetrics } from './telemetry/turn-metrics.ts';
+import { createTransport } from './engines/transport.ts';
+import { createService, type ServiceParts } from './service.ts';
 
-export interface AppParts {
-  readonly runtime: Runtime;
-  readonly log: Logger;
+export interface AppParts extends Omit<ServiceParts, 'connect'> {
   /** Folder of the built console, or null. */
   readonly consoleDirectory: string | null;
-  readonly onModelProgress: (progress: ModelProgress) => void;
-  readonly onModelNotice: (message: string) => void;
 }
 
 export interface App extends AsyncDisposable {
@@ -48,269 +22,27 @@ export interface App extends AsyncDisposable {
   whenReady(signal: AbortSignal): Promise<void>;
 }
 
-const BACKGROUND_TASKS_MAX = 1_000;
-/** Where the smallest engine does not say, this much is taken to fit (tokens). */
-const CONTEXT_TOKENS_DEFAULT = 2_048;
-const READY_POLL_MS = 50;
-
-/** Throws `cast_invalid`, `store_unavailable`, `setup_incomplete`, `config_invalid`, `port_taken`. Starting engines goes on in the background. */
+/** Throws what `createService` throws, and `port_taken`. */
 export async function createApp(loaded: LoadedConfig, parts: AppParts, signal: AbortSignal): Promise<App> {
-  const { config, directory } = loaded;
-  const { runtime, log } = parts;
-  const { clock, random } = runtime;
   await using cleanup = new AsyncDisposableStack();
-  const metrics = cleanup.use(new Metrics());
-  const cast = await loadCast(resolve(directory, config.cast), signal);
-  const store = cleanup.use(
-    await openStore(
-      {
-        url: config.store.url,
-        directory:
-          config.dataDirectory === undefined
-            ? dataDirectory(runtime.environment)
-            : resolve(directory, config.dataDirectory),
-        turnRetentionDays: config.store.turnRetentionDays,
-        clock,
-        random,
-        log,
-        onFailure: (operation) => metrics.count('greenroom_store_failures_total', { operation }),
-      },
-      signal,
-    ),
-  );
-  await requireKeysBeyondLoopback(config.host, () => store.keys.hasActive());
-
-  const tasks = new TaskGroup({
-    maxTasks: BACKGROUND_TASKS_MAX,
-    onFailure: (name, error) => log.error('task.failed', { name, reason: ServiceError.from(error).message }),
-  });
-  cleanup.use(tasks);
-  const hosts = new Map<string, EngineHost>();
-  for (const [name, engineConfig] of Object.entries(config.engines)) {
-    const host = startHost(name, engineConfig, {
-      runtime,
-      log,
-      tasks,
-      directory,
-      onModelProgress: parts.onModelProgress,
-      onModelNotice: parts.onModelNotice,
-      onRestart: (engine) => metrics.count('greenroom_engine_restarts_total', { engine }),
-    });
-    hosts.set(name, cleanup.use(host));
-  }
-
-  const heard = new HeardLines(clock);
-  const memory = new ConversationMemory(store.conversations, extractiveSummary);
-  const [firstHost] = hosts.values();
-  const counter: TokenCounter = firstHost?.counter ?? {
-    count: (text) => Promise.resolve(estimateTokens(text)),
-  };
-  const assembler = createPromptAssembler();
-  const ladder = new Ladder({
-    cast,
-    engines: new Map([...hosts].map(([name, host]) => [name, host.entry])),
-    written: createWritten((scene) => cast.lines.pick(scene, heard)),
-    counter,
-    assembler,
-    memory,
-    clock,
-    log,
-    contextTokens: Math.min(
-      ...[...hosts.values()].map((host) => host.contextTokens ?? CONTEXT_TOKENS_DEFAULT),
-      CONTEXT_TOKENS_DEFAULT,
-    ),
-    defaultTemperature: config.temperature,
-  });
-  const answerParts: AnswerParts = {
-    cast,
-    tiers: config.tiers,
-    heard,
-    playerCharsMax: config.limits.playerCharsMax,
-    ladder,
-    memory,
-    clock,
-    log,
-    sinks: [turnMetrics(metrics), turnLog(log)],
-    tasks,
-  };
-
-  const draining = new AbortController();
-  const hardStop = new AbortController();
-  let active = 0;
-  const startedMonoMs = clock.monotonicMs();
-  const version = await packageVersion();
-
-  async function* answerCounted(
-    request: DialogueRequest,
-    requestSignal: AbortSignal,
-  ): AsyncGenerator<DialogueEvent> {
-    active += 1;
-    metrics.gauge('greenroom_dialogues_active', {}, active);
-    using link = linkSignals(requestSignal, hardStop.signal);
-    try {
-      yield* answer(request, answerParts, link.signal);
-    } finally {
-      active -= 1;
-      metrics.gauge('greenroom_dialogues_active', {}, active);
-    }
-  }
-
-  const readiness = (): Readiness => {
-    if (draining.signal.aborted)
-      return { ready: false, stage: 'draining', detail: 'draining: running lines finish' };
-    const states = [...hosts.values()].map((host) => host.state);
-    if (states.length === 0 || states.some((state) => state.stage === 'ready'))
-      return { ready: true, stage: 'ready', detail: 'ready' };
-    return { ...(states[0] as HostState), ready: false };
-  };
-
-  const observeEngines = () => {
-    for (const host of hosts.values()) {
-      metrics.gauge('greenroom_engine_requests_running', { engine: host.name }, host.entry.admission.running);
-      metrics.gauge('greenroom_engine_requests_waiting', { engine: host.name }, host.entry.admission.waiting);
-    }
-    metrics.gauge('greenroom_ready', {}, readiness().ready ? 1 : 0);
-  };
-
-  const services: Services = {
-    version,
-    clock,
-    random,
-    log,
-    answer: answerCounted,
-    npcs: npcSummaries(cast),
-    describeNpc: async (npcId, describeSignal) => {
-      const persona = cast.npcs.get(npcId);
-      if (persona === undefined) return null;
-      const policy = config.tiers[persona.tier];
-      // While the engine starts, counts are estimates; a throwaway assembler keeps them out of the real prompts.
-      const prompt = await createPromptAssembler().assemble(
-        {
-          world: cast.setting,
-          persona,
-          tier: persona.tier,
-          context: { timelineId: 'main', facts: [], history: [], allowedActions: [] },
-          history: [],
-          summary: null,
-          playerText: 'Good evening.',
-          trigger: null,
-          maxPromptTokens: policy.promptTokens,
-          personaTokens: policy.personaTokens,
-          npcs: cast.npcs,
-        },
-        counter,
-        describeSignal,
-      );
-      return {
-        persona,
-        prompt: { messages: prompt.messages, prompt_tokens: prompt.promptTokens, dropped: prompt.dropped },
-        line_counts: lineCounts(cast, npcId),
-      };
-    },
-    listLines: (filter) => lineRows(cast, filter),
-    models: [...hosts.values()].map((host) => ({
-      id: host.model,
-      ownedBy: host.name,
-      maxModelTokens: host.contextTokens,
-    })),
-    passThrough: (model) => passThrough(model, hosts),
-    keys: store.keys,
-    idempotency: store.idempotency,
-    readiness,
-    status: async () => {
-      const health = await store.health();
-      return {
-        version,
-        uptime_s: Math.round((clock.monotonicMs() - startedMonoMs) / 1000),
-        ...readiness(),
-        engines: [...hosts.values()].map((host) => ({
-          name: host.name,
-          kind: host.kind,
-          stage: host.state.stage,
-          model: host.model,
-          running: host.entry.admission.running,
-          waiting: host.entry.admission.waiting,
-          restarts: host.restarts,
-          pid: host.pid,
-          reason: host.state.stage === 'ready' ? null : host.state.detail,
-        })),
-        dialogues: { active },
-        store: {
-          kind: health.kind,
-          healthy: health.isReachable && health.failure === null,
-          failure: health.failure,
-        },
-        event_loop_delay_ms_p99: metrics.eventLoopDelayP99Ms(),
-      };
-    },
-    expose: () => {
-      observeEngines();
-      return metrics.expose();
-    },
-    countHttp: (route, status) =>
-      metrics.count('greenroom_http_requests_total', { route, status: String(status) }),
-    draining: draining.signal,
-  };
-
-  const server = await createServer(services, {
-    limits: config.limits,
-    authRequired: await store.keys.hasActive(),
+  const service = cleanup.use(await createService(loaded, { ...parts, connect: createTransport }, signal));
+  const server = await createServer(service.services, {
+    limits: loaded.config.limits,
+    authRequired: service.authRequired,
     consoleDirectory: parts.consoleDirectory,
   });
   cleanup.defer(() => server.close());
-  const { url } = await server.listen({ host: config.host, port: config.port });
+  const { url } = await server.listen({ host: loaded.config.host, port: loaded.config.port });
   const owned = cleanup.move();
-
   return {
     url,
-    npcCount: cast.npcs.size,
-    readiness,
-    whenReady: async (waitSignal) => {
-      while (!readiness().ready) await clock.sleep(READY_POLL_MS, waitSignal);
-    },
+    npcCount: service.npcCount,
+    readiness: service.readiness,
+    whenReady: service.whenReady,
     async [Symbol.asyncDispose]() {
-      draining.abort(new ServiceError('draining', 'this instance is shutting down'));
       // The server counts pass-through streams too, which the walk never sees.
-      const busy = () => Math.max(active, server.active);
-      log.info('app.draining', { active: busy(), drainMs: config.drainMs });
-      const untilMonoMs = clock.monotonicMs() + config.drainMs;
-      while (busy() > 0 && clock.monotonicMs() < untilMonoMs)
-        await clock.sleep(READY_POLL_MS, hardStop.signal);
-      if (busy() > 0) log.warn('app.cut', { active: busy(), drainMs: config.drainMs });
-      hardStop.abort(
-        new ServiceError('draining', `still speaking ${config.drainMs} ms after the stop was asked for`),
-      );
-      await server.close();
+      await service.drain(() => server.active);
       await owned.disposeAsync();
-      log.info('app.stopped');
     },
   };
-}
-
-/** Without keys anybody who reaches the port may talk and look: that is for this machine only (design §4). */
-async function requireKeysBeyondLoopback(host: string, hasKeys: () => Promise<boolean>): Promise<void> {
-  const isLoopback = host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
-  if (isLoopback || (await hasKeys())) return;
-  throw new ServiceError(
-    'setup_incomplete',
-    `host is ${host}, which others can reach, and there is no API key; create one first: greenroom keys create --scope game --label my-game; or listen on 127.0.0.1`,
-  );
-}
-
-function passThrough(model: string, hosts: ReadonlyMap<string, EngineHost>): PassThrough {
-  for (const host of hosts.values()) {
-    if (host.model === model) {
-      return { engine: host.name, model, transport: host.transport(), admission: host.entry.admission };
-    }
-  }
-  const known = [...hosts.values()].map((host) => host.model);
-  throw new ServiceError(
-    'unknown_model',
-    `no model is called ${JSON.stringify(model.slice(0, 80))}; there are ${known.join(', ')}, and npc:<id> for each NPC`,
-  );
-}
-
-async function packageVersion(): Promise<string> {
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

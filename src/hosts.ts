@@ -13,7 +13,7 @@ import type { Transport } from './core/transport.ts';
 import { EngineSupervisor } from './embedded/supervisor.ts';
 import { createOpenAiCompatible } from './engines/openai-compatible.ts';
 import { createTokenCounter } from './engines/token-counter.ts';
-import { createTransport } from './engines/transport.ts';
+import type { TransportOptions } from './engines/transport.ts';
 import { createVllm } from './engines/vllm.ts';
 import type { TaskGroup } from './lib/async.ts';
 import { cacheDirectory } from './models/cache.ts';
@@ -48,6 +48,7 @@ export interface HostParts {
   readonly runtime: Runtime;
   readonly log: Logger;
   readonly tasks: TaskGroup;
+  readonly connect: (options: TransportOptions) => Transport;
   /** Folder that paths of the configuration are relative to. */
   readonly directory: string;
   readonly onModelProgress: (progress: ModelProgress) => void;
@@ -290,7 +291,7 @@ function startEmbedded(name: string, config: EmbeddedEngineConfig, parts: HostPa
         host.connect(
           baseUrl === null
             ? null
-            : createTransport({
+            : parts.connect({
                 origin: baseUrl,
                 connections: EMBEDDED_CONNECTIONS,
                 connectTimeoutMs: 1_000,
@@ -316,7 +317,7 @@ function startEmbedded(name: string, config: EmbeddedEngineConfig, parts: HostPa
 function startRemote(name: string, config: RemoteConfig, parts: HostParts): EngineHost {
   const host = new Host(name, config, REMOTE_CONTEXT_TOKENS, parts);
   host.connect(
-    createTransport({
+    parts.connect({
       origin: new URL(config.baseUrl).origin,
       connections: config.connections,
       connectTimeoutMs: config.connectTimeoutMs,

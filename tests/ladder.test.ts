@@ -38,10 +38,11 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
   'runtime.ts': FOUNDATION,
   // The engines of one configuration: models, child process, transport and warm-up come together here.
   'hosts.ts': [...FOUNDATION, 'config', 'embedded', 'engines', 'models', 'routing'],
-  'app.ts': [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'hosts.ts'],
+  'service.ts': [...FOUNDATION, ...PARTS, 'config', 'hosts.ts'],
+  'app.ts': [...FOUNDATION, 'api', 'config', 'engines', 'service.ts'],
   cli: [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'app.ts'],
   'main.ts': ['cli'],
-  testing: [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'app.ts', 'cli'],
+  testing: [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'service.ts', 'app.ts', 'cli'],
 };
 
 /** A third-party package has one home, so that replacing it touches one folder. zod describes data everywhere. */
