@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { PassThrough, Readiness, Services } from './api/services.ts';
-import { loadCast } from './cast/cast.ts';
+import { type Cast, loadCast } from './cast/cast.ts';
 import { HeardLines } from './cast/heard-lines.ts';
 import { ConversationMemory, extractiveSummary } from './cast/memory.ts';
 import { createPromptAssembler } from './cast/prompt.ts';
@@ -17,6 +17,7 @@ import type { TokenCounter } from './core/engine.ts';
 import { ServiceError } from './core/errors.ts';
 import type { Logger, Runtime } from './core/runtime.ts';
 import type { Transport } from './core/transport.ts';
+import type { TurnSink } from './core/turn.ts';
 import { type AnswerParts, answer } from './dialogue/answer.ts';
 import { Ladder } from './dialogue/ladder.ts';
 import { estimateTokens } from './engines/token-counter.ts';
@@ -26,6 +27,7 @@ import { type EngineHost, type HostState, startHost } from './hosts.ts';
 import { linkSignals } from './lib/abort.ts';
 import { TaskGroup } from './lib/async.ts';
 import type { ModelProgress } from './models/progress.ts';
+import type { Backend } from './store/backend.ts';
 import { dataDirectory } from './store/location.ts';
 import { openStore } from './store/store.ts';
 import { Metrics } from './telemetry/metrics.ts';
@@ -39,6 +41,13 @@ export interface ServiceParts {
   readonly connect: (options: TransportOptions) => Transport;
   readonly onModelProgress: (progress: ModelProgress) => void;
   readonly onModelNotice: (message: string) => void;
+  /** What a simulation of a thousand services puts in place of disk and file; left out: as the configuration says. */
+  readonly simulated?: {
+    readonly cast: Cast;
+    readonly backend: Backend;
+    /** Told of every turn, after the service's own. */
+    readonly sinks: readonly TurnSink[];
+  };
 }
 
 export interface Service extends AsyncDisposable {
@@ -73,7 +82,7 @@ export async function createService(
   const { clock, random } = runtime;
   await using cleanup = new AsyncDisposableStack();
   const metrics = cleanup.use(new Metrics());
-  const cast = await loadCast(resolve(directory, config.cast), signal);
+  const cast = parts.simulated?.cast ?? (await loadCast(resolve(directory, config.cast), signal));
   const store = cleanup.use(
     await openStore(
       {
@@ -83,6 +92,7 @@ export async function createService(
             ? dataDirectory(runtime.environment)
             : resolve(directory, config.dataDirectory),
         turnRetentionDays: config.store.turnRetentionDays,
+        ...(parts.simulated === undefined ? {} : { backend: parts.simulated.backend }),
         clock,
         random,
         log,
@@ -144,7 +154,7 @@ export async function createService(
     memory,
     clock,
     log,
-    sinks: [turnMetrics(metrics), turnLog(log)],
+    sinks: [turnMetrics(metrics), turnLog(log), ...(parts.simulated?.sinks ?? [])],
     tasks,
   };
 

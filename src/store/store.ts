@@ -42,6 +42,8 @@ export interface OpenStoreOptions {
   /** The data folder, made when absent. */
   readonly directory: string;
   readonly turnRetentionDays?: number;
+  /** A database that is open already, in place of `url` and `directory`: the simulator's, in memory and with faults. */
+  readonly backend?: Backend;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -64,7 +66,7 @@ export const STORE_FILE = 'greenroom.db';
  */
 export async function openStore(options: OpenStoreOptions, signal: AbortSignal): Promise<OpenedStore> {
   signal.throwIfAborted();
-  const access = new Access({ ...options, backend: await openBackend(options, signal) });
+  const access = new Access({ ...options, backend: options.backend ?? (await openBackend(options, signal)) });
   try {
     const applied = await access.run('migrate', (db) =>
       migrate(db, access.backend.kind, options.clock.nowMs()),
