@@ -292,7 +292,7 @@ function startEmbedded(name: string, config: EmbeddedEngineConfig, parts: HostPa
           baseUrl === null
             ? null
             : parts.connect({
-                origin: baseUrl,
+                baseUrl,
                 connections: EMBEDDED_CONNECTIONS,
                 connectTimeoutMs: 1_000,
               }),
@@ -318,7 +318,7 @@ function startRemote(name: string, config: RemoteConfig, parts: HostParts): Engi
   const host = new Host(name, config, REMOTE_CONTEXT_TOKENS, parts);
   host.connect(
     parts.connect({
-      origin: new URL(config.baseUrl).origin,
+      baseUrl: config.baseUrl,
       connections: config.connections,
       connectTimeoutMs: config.connectTimeoutMs,
       headers: apiKeyHeader(config, parts.runtime),

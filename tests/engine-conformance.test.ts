@@ -9,7 +9,7 @@ engineConformance(
   async () => {
     const running = await startEngine({ threads: 1, sequences: 4 });
     const transport = createTransport({
-      origin: running.baseUrl,
+      baseUrl: running.baseUrl,
       connections: 16,
       connectTimeoutMs: 5_000,
     });

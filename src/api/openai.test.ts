@@ -25,7 +25,7 @@ async function engine(handle: Handle): Promise<Engine> {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const transport = createTransport({
-    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     connections: 4,
     connectTimeoutMs: 5_000,
   });

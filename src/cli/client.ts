@@ -59,17 +59,16 @@ export function gatewayFlags(command: Command): Command {
 export function openGateway({ url, key }: GatewayFlags, { environment }: Runtime): Gateway {
   const address = addressOf(url ?? `http://127.0.0.1:${environment['PORT'] ?? '8080'}`);
   const transport = createTransport({
-    origin: address.origin,
+    baseUrl: address.href,
     connections: 4,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
   });
   const token = key ?? environment['GREENROOM_KEY'];
   const headers = token === undefined || token === '' ? {} : { authorization: `Bearer ${token}` };
-  const base = address.pathname.replace(/\/+$/, '');
   return {
-    say: (body, signal) => listen(transport, address.origin, `${base}/v1/dialogue`, headers, body, signal),
+    say: (body, signal) => listen(transport, address.origin, '/v1/dialogue', headers, body, signal),
     npcs: async (signal) => {
-      const request = { method: 'GET', path: `${base}/v1/npcs`, headers } as const;
+      const request = { method: 'GET', path: '/v1/npcs', headers } as const;
       const reply = await ask(transport, address.origin, request, signal);
       const body = await readBody(reply.body, BODY_BYTES_MAX);
       return checked(npcsSchema, body.toString('utf8'), 'GET /v1/npcs').data;

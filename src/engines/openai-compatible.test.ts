@@ -13,7 +13,7 @@ const dialect = { continuesAssistant: false, honoursPriority: false, reportsRunn
 
 engineConformance('The common dialect behind a small server', async () => {
   const server = await startChatServer();
-  const transport = createTransport({ origin: server.origin, connections: 8, connectTimeoutMs: 5_000 });
+  const transport = createTransport({ baseUrl: server.origin, connections: 8, connectTimeoutMs: 5_000 });
   return {
     engine: createOpenAiCompatible({ name: 'cloud', kind: 'openai', transport: () => transport, dialect }),
     model: 'm',
@@ -157,7 +157,7 @@ test('an engine that dies half-way is an engine_error', async () => {
     response.destroy();
   });
   await using transport = createTransport({
-    origin: server.origin,
+    baseUrl: server.origin,
     connections: 1,
     connectTimeoutMs: 5_000,
   });

@@ -26,7 +26,7 @@ async function serve(handle: http.RequestListener) {
   };
 }
 
-const open = (origin: string) => createTransport({ origin, connections: 2, connectTimeoutMs: 5_000 });
+const open = (origin: string) => createTransport({ baseUrl: origin, connections: 2, connectTimeoutMs: 5_000 });
 
 test('what is sent arrives, and what comes back is streamed', async () => {
   await using served = await serve((request, response) => {
@@ -43,6 +43,20 @@ test('what is sent arrives, and what comes back is streamed', async () => {
   assert.equal(reply.status, 201);
   assert.equal(reply.headers['x-seen'], 'POST /a?b=c 1');
   assert.equal((await readBody(reply.body, 100)).toString('utf8'), 'grüß');
+});
+
+test('a path of the base stands before every path, with or without a slash at its end', async () => {
+  await using served = await serve((request, response) => response.end(request.url));
+  for (const [base, seen] of [
+    ['', '/v1/models?a=b'],
+    ['/', '/v1/models?a=b'],
+    ['/openai', '/openai/v1/models?a=b'],
+    ['/a/b//', '/a/b/v1/models?a=b'],
+  ] as const) {
+    await using transport = open(served.origin + base);
+    const reply = await transport.exchange(get('/v1/models?a=b'), never);
+    assert.equal((await readBody(reply.body, 100)).toString(), seen);
+  }
 });
 
 test('a refused connection is engine_unavailable, with the address and the reason', async () => {

@@ -7,8 +7,11 @@ import { ServiceError } from '../core/errors.ts';
 import type { Transport, WireRequest, WireResponse } from '../core/transport.ts';
 
 export interface TransportOptions {
-  /** Scheme, host and port: `http://127.0.0.1:8000`. */
-  readonly origin: string;
+  /**
+   * Scheme, host, port and perhaps a path that stands before the path of every request: `http://127.0.0.1:8000`,
+   * `https://name.example/openai`. A slash at its end counts for nothing.
+   */
+  readonly baseUrl: string;
   /** Connections kept to the engine; also the most requests under way at once. */
   readonly connections: number;
   readonly connectTimeoutMs: number;
@@ -17,7 +20,9 @@ export interface TransportOptions {
 }
 
 export function createTransport(options: TransportOptions): Transport {
-  const pool = new Pool(options.origin, {
+  const { origin, pathname } = new URL(options.baseUrl);
+  const base = pathname.replace(/\/+$/, '');
+  const pool = new Pool(origin, {
     connections: options.connections,
     pipelining: 1,
     connect: { timeout: options.connectTimeoutMs },
@@ -30,7 +35,7 @@ export function createTransport(options: TransportOptions): Transport {
       try {
         const reply = await pool.request({
           method: request.method,
-          path: request.path,
+          path: base + request.path,
           headers:
             options.headers === undefined ? request.headers : { ...request.headers, ...options.headers },
           body: request.body ?? null,
@@ -39,7 +44,7 @@ export function createTransport(options: TransportOptions): Transport {
         return { status: reply.statusCode, headers: reply.headers, body: reply.body };
       } catch (error) {
         if (signal.aborted) throw signal.reason;
-        throw unreachable(options.origin, error);
+        throw unreachable(origin, error);
       }
     },
     [Symbol.asyncDispose]: () => pool.destroy(),

@@ -8,7 +8,7 @@ import { createVllm } from './vllm.ts';
 
 async function open(connections = 8) {
   const server = await startChatServer();
-  const transport = createTransport({ origin: server.origin, connections, connectTimeoutMs: 5_000 });
+  const transport = createTransport({ baseUrl: server.origin, connections, connectTimeoutMs: 5_000 });
   return {
     server,
     engine: createVllm({ name: 'local', kind: 'vllm', transport: () => transport }),
