@@ -2,9 +2,12 @@
  * The shared base of every engine that speaks OpenAI's chat completions over SSE (engines.md §2): a request in,
  * GenerateEvent out, quirks as data. What comes back is read in `chat-stream.ts`, what is refused in `wire-errors.ts`.
  */
+import { z } from 'zod';
 import type { Engine, GenerateRequest } from '../core/engine.ts';
 import type { Transport } from '../core/transport.ts';
+import { createChatProbe } from './chat-probe.ts';
 import { readChatStream } from './chat-stream.ts';
+import { defineDriver } from './driver.ts';
 import { estimateTokens } from './token-counter.ts';
 import { notAStream, refusal } from './wire-errors.ts';
 
@@ -62,6 +65,31 @@ export function createOpenAiCompatible({ name, kind, transport, dialect }: OpenA
       yield* readChatStream(name, reply.body, promptTokens, signal);
     },
   };
+}
+
+/** Any server of the dialect that has no driver of its own: only what all of them take is sent. */
+export const openaiCompatible = defineDriver({
+  kind: 'openai-compatible',
+  title: 'Any server that speaks chat completions; nothing is sent beyond what all of them take',
+  defaultBaseUrl: null,
+  isPaid: false,
+  options: z.strictObject({}),
+  headers: bearer,
+  create: ({ name, model, transport }) => ({
+    engine: createOpenAiCompatible({
+      name,
+      kind: 'openai-compatible',
+      transport,
+      dialect: { continuesAssistant: false, honoursPriority: false, reportsRunningUsage: false },
+    }),
+    probe: createChatProbe({ name, model, transport, questions: { modelsPath: '/v1/models' } }),
+    counter: { count: async (text) => estimateTokens(text) },
+  }),
+});
+
+/** How most of the dialect is told the key. */
+export function bearer(apiKey: string | null): Readonly<Record<string, string>> {
+  return apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
 }
 
 /**
