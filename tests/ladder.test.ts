@@ -15,6 +15,7 @@ const PARTS = [
   'embedded',
   'recall',
   'routing',
+  'spending',
   'dialogue',
   'api',
 ];
@@ -31,7 +32,8 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
   embedded: FOUNDATION,
   recall: FOUNDATION,
   routing: FOUNDATION,
-  dialogue: [...FOUNDATION, 'cast', 'recall', 'routing'],
+  spending: FOUNDATION,
+  dialogue: [...FOUNDATION, 'cast', 'recall', 'routing', 'spending'],
   api: [...FOUNDATION, 'dialogue'],
   // The options schemas that the parts export; nothing below imports config back.
   config: [...FOUNDATION, ...PARTS],

@@ -3,6 +3,7 @@
  * Every method throws `store_unavailable` when the store cannot be reached; what a method resolved survives `kill -9`.
  */
 import type { ConversationStore } from './conversation.ts';
+import type { Tier } from './dialogue.ts';
 
 /** `game` may ask for dialogue; `operator` may also change the service. Neither contains the other. */
 export const KEY_SCOPES = ['game', 'operator'] as const;
@@ -87,6 +88,38 @@ export interface SummaryStore {
   saveSummary(conversationId: string, timelineId: string, summary: ConversationSummary): Promise<void>;
 }
 
+/** Integer micro-dollars. Held: promised to calls that are not settled, or were not when their process died. */
+export interface Amounts {
+  readonly spentMicroUsd: number;
+  readonly heldMicroUsd: number;
+}
+
+export interface DaySpending extends Amounts {
+  /** UTC: `2026-11-21`. */
+  readonly day: string;
+  readonly tiers: Readonly<Record<Tier, Amounts>>;
+}
+
+export interface HeldAmount {
+  readonly day: string;
+  readonly tier: Tier;
+  readonly microUsd: number;
+}
+
+export interface SpendingStore {
+  /** Holds the amount in one step unless spent and held together would pass a cap; null is no cap. False: it would. */
+  hold(
+    held: HeldAmount,
+    caps: { readonly total: number | null; readonly tier: number | null },
+  ): Promise<boolean>;
+  /** Gives a hold back and books what was spent. Called once for each hold. */
+  settle(held: HeldAmount, spentMicroUsd: number): Promise<void>;
+  day(day: string): Promise<DaySpending>;
+  /** Whether paid engines are switched off. */
+  isOff(): Promise<boolean>;
+  switchOff(isOff: boolean): Promise<void>;
+}
+
 export interface StoreHealth {
   readonly kind: 'sqlite' | 'postgres';
   /** The file, or the address without its password. */
@@ -102,6 +135,7 @@ export interface Store extends AsyncDisposable {
   readonly conversations: ConversationStore & SummaryStore;
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
+  readonly spending: SpendingStore;
   /** Asks the store for one row. Never throws. */
   health(): Promise<StoreHealth>;
 }

@@ -99,4 +99,22 @@ export const MIGRATIONS: readonly Migration[] = [
       await db.schema.createIndex('summaries_by_age').on('summaries').column('at_ms').execute();
     },
   },
+  {
+    name: '0005-spending',
+    async apply(db) {
+      let days = db.schema
+        .createTable('spending_days')
+        .addColumn('day', 'text', (column) => column.primaryKey().notNull());
+      for (const tier of [1, 2, 3, 4])
+        for (const kind of ['spent', 'held'])
+          days = days.addColumn(`${kind}_${tier}`, 'bigint', (column) => column.notNull().defaultTo(0));
+      await days.execute();
+      await db.schema
+        .createTable('switches')
+        .addColumn('name', 'text', (column) => column.primaryKey().notNull())
+        .addColumn('is_on', 'integer', (column) => column.notNull())
+        .addColumn('at_ms', 'bigint', (column) => column.notNull())
+        .execute();
+    },
+  },
 ];

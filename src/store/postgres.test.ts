@@ -4,7 +4,8 @@ import { after, describe, it } from 'node:test';
 import { realRuntime } from '../runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import { POSTGRES_MISSING, startPostgres, type TestPostgres } from '../testing/postgres.ts';
-import { rejectsWith, said, storeConformance } from '../testing/store-conformance.ts';
+import { spendingConformance } from '../testing/spending-conformance.ts';
+import { type OpenStoreAt, rejectsWith, said, storeConformance } from '../testing/store-conformance.ts';
 import { openStore } from './store.ts';
 
 const never = new AbortController().signal;
@@ -20,11 +21,10 @@ describe('the store on PostgreSQL', { skip: postgres === null ? POSTGRES_MISSING
   };
   after(() => postgres[Symbol.asyncDispose]());
 
-  storeConformance(
-    async (place, opening) =>
-      openStore({ url: await urlOf(place), directory: '', log: silentLogger, ...opening }, never),
-    15,
-  );
+  const openAt: OpenStoreAt = async (place, opening) =>
+    openStore({ url: await urlOf(place), directory: '', log: silentLogger, ...opening }, never);
+  storeConformance(openAt, 15);
+  spendingConformance(openAt, 8);
 
   it('makes the tables once when many gateways start at one instant', async () => {
     const url = await postgres.freshUrl();

@@ -10,7 +10,8 @@ import { sql } from 'kysely';
 import { realRuntime } from '../runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
-import { rejectsWith, said, storeConformance } from '../testing/store-conformance.ts';
+import { spendingConformance } from '../testing/spending-conformance.ts';
+import { type OpenStoreAt, rejectsWith, said, storeConformance } from '../testing/store-conformance.ts';
 import { Access } from './access.ts';
 import { StoredConversations } from './conversations.ts';
 import { migrate } from './migrate.ts';
@@ -27,11 +28,10 @@ const open = (directory: string, clock = realRuntime.clock) =>
   openStore({ url: undefined, directory, clock, random: realRuntime.random, log: silentLogger }, never);
 
 describe('the store in an SQLite file', () => {
-  storeConformance(
-    (place, opening) =>
-      openStore({ url: undefined, directory: path.join(root, place), log: silentLogger, ...opening }, never),
-    60,
-  );
+  const openAt: OpenStoreAt = (place, opening) =>
+    openStore({ url: undefined, directory: path.join(root, place), log: silentLogger, ...opening }, never);
+  storeConformance(openAt, 60);
+  spendingConformance(openAt, 25);
 
   it('has every acknowledged turn after kill -9, and takes over what the dead process was answering', async () => {
     const directory = path.join(root, 'killed');

@@ -15,6 +15,7 @@ import { StoredKeys } from './keys.ts';
 import { migrate } from './migrate.ts';
 import { openPostgres } from './postgres.ts';
 import { type Pruned, prune, pruneForever } from './prune.ts';
+import { StoredSpending } from './spending.ts';
 import { openSqlite } from './sqlite.ts';
 
 export const storeOptionsSchema = z.strictObject({
@@ -85,6 +86,7 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
     conversations: new StoredConversations(access),
     keys,
     idempotency: new StoredIdempotency(access, options.random),
+    spending: new StoredSpending(access),
     health: () => probe(access),
     prune: (pruneSignal) => prune(access, retentionDays, pruneSignal),
     [Symbol.asyncDispose]: async () => {

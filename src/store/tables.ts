@@ -58,6 +58,26 @@ export interface IdempotencyTable {
   expires_at_ms: number;
 }
 
+/** What a day (UTC) cost: one row, so that a hold over all tiers and one tier is one statement. Micro-dollars. */
+export interface SpendingDaysTable {
+  day: string;
+  spent_1: number;
+  held_1: number;
+  spent_2: number;
+  held_2: number;
+  spent_3: number;
+  held_3: number;
+  spent_4: number;
+  held_4: number;
+}
+
+/** What operators switched, by name. */
+export interface SwitchesTable {
+  name: string;
+  is_on: number;
+  at_ms: number;
+}
+
 export interface MigrationsTable {
   name: string;
   applied_at_ms: number;
@@ -69,5 +89,7 @@ export interface Tables {
   summaries: SummariesTable;
   api_keys: ApiKeysTable;
   idempotency: IdempotencyTable;
+  spending_days: SpendingDaysTable;
+  switches: SwitchesTable;
   greenroom_migrations: MigrationsTable;
 }
