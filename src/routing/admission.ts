@@ -4,6 +4,25 @@
  */
 import type { Priority } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
+import type { Clock } from '../core/runtime.ts';
+
+export interface AdmissionAsk {
+  readonly priority: Priority;
+  /** Who is served fairly within a source; null: one nameless player. */
+  readonly player: string | null;
+  /** The game server: the id of its API key, or `local`. */
+  readonly source: string;
+  readonly promptTokens: number;
+  /** Most tokens of the answer. */
+  readonly maxTokens: number;
+  /** The monotonic time after which a place is of no use; infinite: whenever it comes. */
+  readonly deadlineMonoMs: number;
+}
+
+/** A place at the engine, until it is disposed. */
+export interface Place extends Disposable {
+  readonly waitedMs: number;
+}
 
 interface Waiter {
   readonly priority: Priority;
@@ -16,17 +35,22 @@ const INTERACTIVE_RUN_MAX = 8;
 export interface AdmissionOptions {
   readonly engine: string;
   readonly maxInFlight: number;
+  /** Prompt tokens in flight at once; null or left out: bounded by `maxInFlight` alone. */
+  readonly maxPromptTokens?: number | null;
   readonly maxQueued: number;
 }
 
 export class Admission {
   readonly #options: AdmissionOptions;
+  readonly #clock: Pick<Clock, 'monotonicMs' | 'timer'> | null;
   readonly #waiters: Record<Priority, Set<Waiter>> = { interactive: new Set(), ambient: new Set() };
   #running = 0;
+  #runningPromptTokens = 0;
   #interactiveRun = 0;
 
-  constructor(options: AdmissionOptions) {
+  constructor(options: AdmissionOptions, parts?: { readonly clock: Pick<Clock, 'monotonicMs' | 'timer'> }) {
     this.#options = options;
+    this.#clock = parts?.clock ?? null;
   }
 
   get running(): number {
@@ -37,14 +61,30 @@ export class Admission {
     return this.#waiters.interactive.size + this.#waiters.ambient.size;
   }
 
+  /** Prompt tokens of the requests under way. */
+  get runningPromptTokens(): number {
+    return this.#runningPromptTokens;
+  }
+
+  get options(): AdmissionOptions {
+    return this.#options;
+  }
+
+  /** Milliseconds that a new request of this priority would probably wait; 0 when a place is free or nothing is known. */
+  predictedWaitMs(_priority: Priority): number {
+    return 0;
+  }
+
   /**
-   * Resolves to a place, to be disposed when the work has ended. Throws `overloaded` at once when the queue is full;
-   * aborting while waiting leaves the queue and rejects with the signal's reason.
+   * Resolves to a place, to be disposed when the work has ended. Throws `overloaded` at once when the queue is full or the
+   * predicted wait passes the deadline; aborting while waiting leaves the queue and rejects with the signal's reason.
    */
-  acquire(priority: Priority, signal: AbortSignal): Promise<Disposable> {
+  acquire(ask: AdmissionAsk | Priority, signal: AbortSignal): Promise<Place> {
+    const priority = typeof ask === 'string' ? ask : ask.priority;
+    const askedMonoMs = this.#clock?.monotonicMs() ?? 0;
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     if (this.#running < this.#options.maxInFlight && this.waiting === 0)
-      return Promise.resolve(this.#place());
+      return Promise.resolve(this.#place(askedMonoMs));
     if (this.waiting >= this.#options.maxQueued) {
       const { engine, maxQueued } = this.#options;
       return Promise.reject(
@@ -64,7 +104,7 @@ export class Admission {
         priority,
         admit: () => {
           signal.removeEventListener('abort', onAbort);
-          resolve(this.#place());
+          resolve(this.#place(askedMonoMs));
         },
       };
       signal.addEventListener('abort', onAbort, { once: true });
@@ -72,10 +112,11 @@ export class Admission {
     });
   }
 
-  #place(): Disposable {
+  #place(askedMonoMs: number): Place {
     this.#running += 1;
     let held = true;
     return {
+      waitedMs: (this.#clock?.monotonicMs() ?? 0) - askedMonoMs,
       [Symbol.dispose]: () => {
         if (!held) return;
         held = false;

@@ -1,0 +1,41 @@
+/**
+ * Time limits of one attempt, cut from what is left of the dialogue. Pure. Invariant: totalMs + what is kept for the
+ * rungs below <= leftMs, and firstTokenMs and gapMs <= totalMs; so a rung that uses all its time leaves some for the next.
+ */
+import type { BudgetOptions } from './options.ts';
+
+export interface TimeBudget {
+  /** Milliseconds from the start of the attempt (its wait for a place included) to the first token. */
+  readonly firstTokenMs: number;
+  /** Longest milliseconds between two tokens. */
+  readonly gapMs: number;
+  /** Milliseconds for the whole attempt. */
+  readonly totalMs: number;
+}
+
+export interface BudgetAsk {
+  /** Until the deadline, the reserve of the written line already taken off. Below 0 counts as 0. */
+  readonly leftMs: number;
+  /** Rungs with engines that stand below this one. */
+  readonly rungsBelow: number;
+  /** Learned first-token percentile of this replica (pace.ts); null while nothing is learned. */
+  readonly firstTokenPercentileMs: number | null;
+  readonly settings: BudgetOptions;
+}
+
+/** Most of what is left that all rungs below may claim together. */
+const SHARE_BELOW = 0.5;
+/** A first token that takes longer than its percentile by this factor is not coming soon. */
+const PATIENCE = 1.5;
+
+export function timeBudget({ leftMs, rungsBelow, firstTokenPercentileMs, settings }: BudgetAsk): TimeBudget {
+  const left = Math.max(0, leftMs);
+  const totalMs = left - Math.min(left * SHARE_BELOW, Math.max(0, rungsBelow) * settings.floorMs);
+  const learnedMs = firstTokenPercentileMs === null ? settings.ceilingMs : firstTokenPercentileMs * PATIENCE;
+  const wantedMs = Math.min(settings.ceilingMs, Math.max(settings.floorMs, learnedMs));
+  return {
+    firstTokenMs: Math.min(wantedMs, totalMs),
+    gapMs: Math.min(settings.gapMs, totalMs),
+    totalMs,
+  };
+}

@@ -1,0 +1,261 @@
+/**
+ * One engine as routing sees it: what it is, how it does, and whether it may be used now. Outcomes come in once per
+ * attempt, at the end of its stream, through the attempt that `started` gave; nothing else moves breaker, pace and cooldown.
+ */
+import type { Cause } from '../core/dialogue.ts';
+import type { Engine, TokenCounter } from '../core/engine.ts';
+import type { Clock, Random } from '../core/runtime.ts';
+import { Admission, type AdmissionOptions } from './admission.ts';
+import { hashOf } from './affinity.ts';
+import { Breaker, type BreakerState, type Probe } from './breaker.ts';
+import type { BreakerOptions, CooldownOptions, PaceOptions } from './options.ts';
+import { type AttemptOutcome, outcomeOf } from './outcome.ts';
+import { Pace } from './pace.ts';
+
+export interface ReplicaSettings {
+  readonly engine: Engine;
+  readonly counter: TokenCounter;
+  /** The engine's own name for the model. */
+  readonly model: string;
+  readonly modelVersion: string | null;
+  /** Prompt and answer together; null where it is not known. */
+  readonly contextTokens: number | null;
+  readonly isPaid: boolean;
+  /** Scheme, host and port, where it has one: two engines of one origin die together. */
+  readonly origin: string | null;
+  readonly admission: AdmissionOptions;
+  readonly breaker: BreakerOptions;
+  readonly cooldown: CooldownOptions;
+  readonly pace: PaceOptions;
+}
+
+/** Plain values of one moment, for pure scoring and for people. */
+export interface ReplicaSnapshot {
+  name: string;
+  /** Of the name, for affinity. */
+  hash: number;
+  unusable: Cause | null;
+  breaker: BreakerState;
+  isPaid: boolean;
+  origin: string | null;
+  contextTokens: number | null;
+  running: number;
+  waiting: number;
+  maxInFlight: number;
+  maxQueued: number;
+  runningPromptTokens: number;
+  maxPromptTokens: number | null;
+  /** Milliseconds that a new request would probably wait in our queue, by priority. */
+  interactiveWaitMs: number;
+  ambientWaitMs: number;
+  /** See pace.ts; null where nothing is learned. */
+  baseMs: number | null;
+  prefillMsPerToken: number | null;
+  decodeMsPerToken: number | null;
+  cachedRatio: number | null;
+  residentAdapters: ReadonlySet<string>;
+}
+
+/** One attempt under way at a replica. */
+export interface RunningAttempt {
+  /** A token came: the engine lives. */
+  token(): void;
+  /** Tells how it ended. Only the first call counts. */
+  ended(outcome: AttemptOutcome): void;
+}
+
+const NO_ADAPTERS: ReadonlySet<string> = new Set();
+
+export class Replica {
+  readonly name: string;
+  readonly engine: Engine;
+  readonly counter: TokenCounter;
+  readonly model: string;
+  readonly modelVersion: string | null;
+  readonly contextTokens: number | null;
+  readonly isPaid: boolean;
+  readonly origin: string | null;
+  readonly admission: Admission;
+  readonly breaker: Breaker;
+  readonly pace: Pace;
+  /** Adapters that answer at once; kept by whoever owns residency. */
+  residentAdapters: ReadonlySet<string> = NO_ADAPTERS;
+  readonly #hash: number;
+  readonly #cooldown: CooldownOptions;
+  readonly #clock: Clock;
+  readonly #random: Pick<Random, 'next'>;
+  #isReady = false;
+  #coolUntilMonoMs = Number.NEGATIVE_INFINITY;
+  #throttledInRow = 0;
+  #disabledUntilMonoMs = Number.NEGATIVE_INFINITY;
+  readonly #running = new Set<{ silentSinceMonoMs: number }>();
+  #lastServedMonoMs = Number.NEGATIVE_INFINITY;
+
+  constructor(settings: ReplicaSettings, parts: { readonly clock: Clock; readonly random: Random }) {
+    this.name = settings.engine.name;
+    this.#hash = hashOf(this.name);
+    this.engine = settings.engine;
+    this.counter = settings.counter;
+    this.model = settings.model;
+    this.modelVersion = settings.modelVersion;
+    this.contextTokens = settings.contextTokens;
+    this.isPaid = settings.isPaid;
+    this.origin = settings.origin;
+    this.#cooldown = settings.cooldown;
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+    this.admission = new Admission(settings.admission, parts);
+    this.breaker = new Breaker(settings.breaker, parts);
+    this.pace = new Pace(settings.pace, parts);
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** By its host: true when a warm-up line was spoken, false when the connection is lost. Ready again, it starts afresh. */
+  setReady(isReady: boolean): void {
+    if (isReady && !this.#isReady) {
+      this.breaker.reset();
+      this.#lastServedMonoMs = this.#clock.monotonicMs();
+    }
+    this.#isReady = isReady;
+  }
+
+  /** By the operator: an account that was refused is asked again. */
+  enable(): void {
+    this.#disabledUntilMonoMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Why a player's line may not go there now; null when it may. */
+  unusable(): Cause | null {
+    if (!this.#isReady) return 'offline';
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#disabledUntilMonoMs) return 'disabled';
+    if (!this.breaker.mayStart('traffic')) return 'backend_error';
+    return nowMs < this.#coolUntilMonoMs ? 'overload' : null;
+  }
+
+  /** Milliseconds until the pause that the engine asked for is over; 0 when there is none. */
+  get coolsForMs(): number {
+    return Math.max(0, this.#coolUntilMonoMs - this.#clock.monotonicMs());
+  }
+
+  /** When the last whole line ended, monotonic; the moment of readiness before the first one. */
+  get lastServedMonoMs(): number {
+    return this.#lastServedMonoMs;
+  }
+
+  /** Since when the attempt that has waited longest for a token waits, monotonic; null when none runs. */
+  get silentSinceMonoMs(): number | null {
+    let since: number | null = null;
+    for (const { silentSinceMonoMs } of this.#running)
+      if (since === null || silentSinceMonoMs < since) since = silentSinceMonoMs;
+    return since;
+  }
+
+  /**
+   * An attempt begins; it already holds its place. Null when the breaker has closed the door in the meantime: then the
+   * engine must not be asked.
+   */
+  started(probe: Probe = 'traffic'): RunningAttempt | null {
+    const pass = this.breaker.tryStart(probe);
+    if (pass === null) return null;
+    const running = { silentSinceMonoMs: this.#clock.monotonicMs() };
+    this.#running.add(running);
+    return {
+      token: () => {
+        running.silentSinceMonoMs = this.#clock.monotonicMs();
+      },
+      ended: (outcome) => {
+        if (!this.#running.delete(running)) return;
+        switch (outcome.kind) {
+          case 'served':
+            this.breaker.served(pass);
+            this.pace.learn(outcome);
+            this.#lastServedMonoMs = this.#clock.monotonicMs();
+            this.#throttledInRow = 0;
+            return;
+          case 'throttled':
+            this.breaker.abandoned(pass);
+            this.#cool(outcome.retryAfterMs);
+            return;
+          case 'failed':
+            this.breaker.failed(pass);
+            return;
+          case 'refused':
+            this.breaker.abandoned(pass);
+            if (outcome.code === 'engine_account')
+              this.#disabledUntilMonoMs = this.#clock.monotonicMs() + this.#cooldown.accountMs;
+            return;
+          case 'left':
+            this.breaker.abandoned(pass);
+        }
+      },
+    };
+  }
+
+  /**
+   * A canary line begins: the probe of a breaker that is half open, a test of life otherwise. It needs no place. Null when
+   * the breaker wants no probe now. A canary line that fails takes the replica out at once.
+   */
+  startedCanary(): { spoke(): void; failed(error: unknown): void } | null {
+    const pass = this.breaker.tryStart('canary');
+    if (pass === null) return null;
+    return {
+      spoke: () => {
+        this.#lastServedMonoMs = this.#clock.monotonicMs();
+        this.breaker.served(pass);
+      },
+      failed: (error) => {
+        const outcome = outcomeOf(error);
+        if (outcome.kind === 'throttled') this.#cool(outcome.retryAfterMs);
+        if (outcome.kind === 'failed') this.breaker.trip();
+        else this.breaker.abandoned(pass);
+      },
+    };
+  }
+
+  snapshot(): ReplicaSnapshot {
+    return this.writeSnapshot({} as ReplicaSnapshot);
+  }
+
+  /** As `snapshot`, into an object that is used again: a pool asks for one per replica and decision. */
+  writeSnapshot(into: ReplicaSnapshot): ReplicaSnapshot {
+    const { options } = this.admission;
+    const pace = this.pace.snapshot();
+    into.name = this.name;
+    into.hash = this.#hash;
+    into.unusable = this.unusable();
+    into.breaker = this.breaker.state;
+    into.isPaid = this.isPaid;
+    into.origin = this.origin;
+    into.contextTokens = this.contextTokens;
+    into.running = this.admission.running;
+    into.waiting = this.admission.waiting;
+    into.maxInFlight = options.maxInFlight;
+    into.maxQueued = options.maxQueued;
+    into.runningPromptTokens = this.admission.runningPromptTokens;
+    into.maxPromptTokens = options.maxPromptTokens ?? null;
+    into.interactiveWaitMs = this.admission.predictedWaitMs('interactive');
+    into.ambientWaitMs = this.admission.predictedWaitMs('ambient');
+    into.baseMs = pace.baseMs;
+    into.prefillMsPerToken = pace.prefillMsPerToken;
+    into.decodeMsPerToken = pace.decodeMsPerToken;
+    into.cachedRatio = pace.cachedRatio;
+    into.residentAdapters = this.residentAdapters;
+    return into;
+  }
+
+  /** Equal jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015): between half and all of the backoff. */
+  #cool(retryAfterMs: number | null): void {
+    const { backoffMs, backoffMaxMs, hintMaxMs } = this.#cooldown;
+    const backoff = Math.min(backoffMaxMs, backoffMs * 2 ** Math.min(this.#throttledInRow, 30));
+    this.#throttledInRow += 1;
+    const pauseMs = Math.max(
+      Math.min(retryAfterMs ?? 0, hintMaxMs),
+      backoff * (0.5 + this.#random.next() / 2),
+    );
+    this.#coolUntilMonoMs = Math.max(this.#coolUntilMonoMs, this.#clock.monotonicMs() + pauseMs);
+  }
+}
