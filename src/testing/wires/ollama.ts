@@ -1,0 +1,204 @@
+/**
+ * A double of Ollama's native API: the bytes as its source writes them (0.33.0-rc2, 2026-08-21: api/types.go,
+ * server/routes.go), words instead of a model. Vendor's own client `ollama` 0.6.4 judges it. It loads before it speaks,
+ * reloads when a runner option changes, and counts both.
+ */
+import {
+  startWireServer,
+  type WireExchange,
+  type WireHandler,
+  type WireServer,
+  words,
+} from './wire-server.ts';
+
+export interface OllamaDouble extends WireServer {
+  /** Times a model was brought into memory: more than once for one model means that its options changed. */
+  readonly loads: number;
+  /** What `/api/ps` tells about the model in memory. */
+  readonly memory: { size: number; sizeVram: number };
+}
+
+interface Loaded {
+  readonly model: string;
+  readonly runner: string;
+  readonly contextLength: number;
+}
+
+const CREATED_AT = '2026-08-21T18:48:22.123456789-07:00';
+const DIGEST = 'a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72';
+const INSTALLED = ['m:latest', 'spare:7b'];
+
+/** `chat` replaces how it speaks, byte by byte. */
+export async function startOllamaDouble(chat: WireHandler = speak): Promise<OllamaDouble> {
+  const state: { loaded: Loaded | null; loads: number } = { loaded: null, loads: 0 };
+  const memory = { size: 4_000_000_000, sizeVram: 4_000_000_000 };
+  const routes: Readonly<Record<string, WireHandler>> = {
+    'GET /api/version': async ({ json }) => json(200, { version: '0.33.0-rc2' }),
+    'GET /api/tags': async ({ json }) => json(200, { models: INSTALLED.map(installed) }),
+    'GET /api/ps': async ({ json }) =>
+      json(200, {
+        models:
+          state.loaded === null
+            ? []
+            : [
+                {
+                  name: state.loaded.model,
+                  model: state.loaded.model,
+                  size: memory.size,
+                  digest: DIGEST,
+                  details: details(),
+                  expires_at: CREATED_AT,
+                  size_vram: memory.sizeVram,
+                  context_length: state.loaded.contextLength,
+                },
+              ],
+      }),
+    'POST /api/show': async ({ body, json }) =>
+      isInstalled(body['model'])
+        ? json(200, {
+            template: '{{ .Prompt }}',
+            details: details(),
+            model_info: {},
+            capabilities: ['completion'],
+          })
+        : json(404, { error: `model '${String(body['model'])}' not found` }),
+    'POST /api/pull': pull,
+    'POST /api/chat': async (exchange) => {
+      const { body, json } = exchange;
+      if (!isInstalled(body['model'])) {
+        json(404, { error: `model '${String(body['model'])}' not found` });
+        return;
+      }
+      const messages = body['messages'] as readonly unknown[] | undefined;
+      const isEmpty = messages === undefined || messages.length === 0;
+      if (isEmpty && body['keep_alive'] === 0) {
+        state.loaded = null;
+        json(200, whole(exchange, '', 'unload'));
+        return;
+      }
+      const runner = runnerOf(body);
+      if (state.loaded?.runner !== runner) {
+        state.loads += 1;
+        const options = body['options'] as { num_ctx?: number } | undefined;
+        state.loaded = {
+          model: tagged(String(body['model'])),
+          runner,
+          contextLength: options?.num_ctx ?? 4_096,
+        };
+      }
+      if (isEmpty) json(200, whole(exchange, '', 'load'));
+      else await chat(exchange);
+    },
+  };
+  const server = await startWireServer(async (exchange) => {
+    const route = routes[`${exchange.method} ${exchange.path}`];
+    if (route === undefined) exchange.json(404, { error: '404 page not found' });
+    else await route(exchange);
+  });
+  return Object.defineProperties(server, {
+    loads: { get: () => state.loads },
+    memory: { value: memory },
+  }) as OllamaDouble;
+}
+
+/** What `needsReload` in server/sched.go compares. */
+function runnerOf(body: WireExchange['body']): string {
+  const options = (body['options'] ?? {}) as Readonly<Record<string, unknown>>;
+  const shaping = ['num_ctx', 'num_batch', 'num_gpu', 'num_thread'].map((key) => options[key]);
+  return JSON.stringify([tagged(String(body['model'])), body['shift'], ...shaping]);
+}
+
+export async function speak(exchange: WireExchange): Promise<void> {
+  const { body, begin, send, json, response } = exchange;
+  const options = (body['options'] ?? {}) as { num_predict?: number };
+  const wordsMax = options.num_predict ?? 16;
+  if (body['stream'] === false) {
+    json(200, { ...whole(exchange, [...words(wordsMax)].join(''), 'length'), ...counts(wordsMax) });
+    return;
+  }
+  begin('application/x-ndjson');
+  for (const word of words(wordsMax)) await send(line({ ...head(body), message: said(word), done: false }));
+  await send(line({ ...whole(exchange, '', 'length'), ...counts(wordsMax) }));
+  response.end();
+}
+
+/** One line as Go's encoder writes it. */
+export function line(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+export function head(body: WireExchange['body']) {
+  return { model: body['model'], created_at: CREATED_AT };
+}
+
+export function said(content: string) {
+  return { role: 'assistant', content };
+}
+
+/** Durations are nanoseconds. */
+function counts(evalCount: number) {
+  return {
+    total_duration: 4_935_886_791,
+    load_duration: 534_986_708,
+    prompt_eval_count: 7,
+    prompt_eval_duration: 107_345_000,
+    eval_count: evalCount,
+    eval_duration: 4_289_432_000,
+  };
+}
+
+function whole({ body }: WireExchange, content: string, doneReason: string) {
+  return { ...head(body), message: said(content), done: true, done_reason: doneReason };
+}
+
+async function pull({ body, begin, send, response }: WireExchange): Promise<void> {
+  begin('application/x-ndjson');
+  await send(line({ status: 'pulling manifest' }));
+  if (body['model'] === 'nowhere') {
+    await send(line({ error: 'pull model manifest: file does not exist' }));
+    response.end();
+    return;
+  }
+  for (const completed of [undefined, 40, 100])
+    await send(
+      line({
+        status: `pulling ${DIGEST.slice(0, 12)}`,
+        digest: `sha256:${DIGEST}`,
+        total: 100,
+        ...(completed === undefined ? {} : { completed }),
+      }),
+    );
+  for (const status of ['verifying sha256 digest', 'writing manifest']) await send(line({ status }));
+  if (body['model'] !== 'cut') await send(line({ status: 'success' }));
+  response.end();
+}
+
+function installed(name: string) {
+  return {
+    name,
+    model: name,
+    modified_at: CREATED_AT,
+    size: 3_825_819_519,
+    digest: DIGEST,
+    details: details(),
+  };
+}
+
+function details() {
+  return {
+    parent_model: '',
+    format: 'gguf',
+    family: 'llama',
+    families: ['llama'],
+    parameter_size: '7.2B',
+    quantization_level: 'Q4_0',
+  };
+}
+
+function isInstalled(model: unknown): boolean {
+  return INSTALLED.includes(tagged(String(model)));
+}
+
+function tagged(model: string): string {
+  return model.includes(':') ? model : `${model}:latest`;
+}
