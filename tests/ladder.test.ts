@@ -49,6 +49,9 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
 
 /** A third-party package has one home, so that replacing it touches one folder. zod describes data everywhere. */
 const HOMES: Readonly<Record<string, readonly string[]>> = {
+  '@bufbuild/protobuf': ['engines'],
+  '@connectrpc/connect': ['engines'],
+  '@connectrpc/connect-node': ['engines'],
   '@fastify/static': ['api'],
   '@fastify/swagger': ['api'],
   '@huggingface/jinja': ['embedded'],

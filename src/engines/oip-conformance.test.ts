@@ -17,22 +17,28 @@ function opened(
   return {
     engine,
     echo: { model: 'echo', versions: ['1', '2'], datatypes: DATATYPES },
-    slow: 'endless',
-    cancels: true,
-    controls: true,
-    untilRunning: async (count) => {
-      const patience = AbortSignal.timeout(30_000);
-      while (server.repository.running !== count) {
-        patience.throwIfAborted();
-        await turnOfLoop();
-      }
+    slow: {
+      model: 'endless',
+      inputs: [{ name: 'IN', datatype: 'INT32', shape: [1], data: Int32Array.of(1) }],
     },
+    endsLate: false,
+    controls: true,
+    untilStarted: () => untilRunning(server, 1),
+    untilIdle: () => untilRunning(server, 0),
     [Symbol.asyncDispose]: async () => {
       await engine[Symbol.asyncDispose]();
       await server[Symbol.asyncDispose]();
     },
     ...changes,
   };
+}
+
+async function untilRunning(server: OipServer, count: number): Promise<void> {
+  const patience = AbortSignal.timeout(30_000);
+  while (server.repository.running !== count) {
+    patience.throwIfAborted();
+    await turnOfLoop();
+  }
 }
 
 function http(server: OipServer, encoding: OipHttpOptions['encoding']): TensorEngine {
@@ -68,5 +74,6 @@ tensorConformance('The double over gRPC', async () => {
       replyBytesMax: 32_000_000,
       requestBytesMax: 32_000_000,
     }),
+    { endsLate: true },
   );
 });

@@ -36,7 +36,9 @@ export function oipRefusal(engine: string, status: number, text: string, model?:
 /** The code for a status and the words beside it. */
 function codeOf(status: number, said: string): OipCode {
   const byWords = WORDS.find(([pattern]) => pattern.test(said))?.[1];
-  if (status === 429 || status === 503) return byWords === 'not_ready' ? byWords : 'overloaded';
+  // Triton's queue says 503 both when it is full and when a request waited too long in it (seen on 2.51).
+  if (status === 429 || status === 503)
+    return byWords === 'not_ready' || byWords === 'deadline_exceeded' ? byWords : 'overloaded';
   if (status === 404) return 'unknown_model';
   if (status >= 400 && status < 500) return byWords ?? 'bad_request';
   return byWords === 'overloaded' || byWords === 'deadline_exceeded' ? byWords : 'engine_error';

@@ -187,6 +187,11 @@ class OipGrpc implements TensorEngine {
     const failure = ConnectError.from(error);
     const details = { engine: this.name, ...(model === undefined ? {} : { model }) };
     const said = failure.rawMessage.slice(0, 1_000);
+    if (/configured readMaxBytes/.test(said)) return untrusted(this.name, 'the reply', said);
+    if (/configured writeMaxBytes/.test(said))
+      return new ServiceError('body_too_large', `the tensors are too large for ${this.name}: ${said}`, {
+        details,
+      });
     // What the library found by itself has the socket's error as its cause; what the server said has none.
     if (failure.cause !== undefined && isOfTheSocket(failure.cause))
       return new ServiceError('engine_unavailable', `no reply from ${this.#baseUrl}: ${said}`, {

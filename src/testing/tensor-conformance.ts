@@ -17,14 +17,16 @@ export interface OpenedTensorEngine extends AsyncDisposable {
     readonly versions: readonly string[];
     readonly datatypes: readonly Datatype[];
   };
-  /** A model that takes long; null where there is none. `IN` is INT32 [1]. */
-  readonly slow: string | null;
-  /** Whether a caller that leaves stops the server's work, so that `untilIdle` resolves before it would end by itself. */
-  readonly cancels: boolean;
+  /** A request that would run for a minute or more by itself. */
+  readonly slow: { readonly model: string; readonly inputs: readonly Tensor[] };
+  /** Whether `timeoutMs` ends a request that waits or runs too long. */
+  readonly endsLate: boolean;
   /** Whether models can be loaded and unloaded by call. */
   readonly controls: boolean;
-  /** Resolves once the server itself says that it works on `count` requests of the slow model. */
-  untilRunning(count: number): Promise<void>;
+  /** Resolves once the slow request is being worked on. */
+  untilStarted(): Promise<void>;
+  /** Resolves once the server works on nothing slow; null where leaving does not stop it (Triton over HTTP). */
+  readonly untilIdle: (() => Promise<void>) | null;
 }
 
 const never = new AbortController().signal;
@@ -160,16 +162,28 @@ export function tensorConformance(
       );
     });
 
-    it('lets go with the reason of who leaves', async (context) => {
-      if (opened.slow === null) return context.skip('no slow model there');
+    it('lets go with the reason of who leaves, and stops the work', async (context) => {
       const controller = new AbortController();
       const reason = new Error('left');
-      const inputs: Tensor[] = [{ name: 'IN', datatype: 'INT32', shape: [1], data: Int32Array.of(1) }];
-      const pending = opened.engine.infer({ model: opened.slow, inputs }, controller.signal);
-      await Promise.race([opened.untilRunning(1), pending]);
+      const pending = opened.engine.infer(opened.slow, controller.signal);
+      await Promise.race([opened.untilStarted(), pending]);
       controller.abort(reason);
       await assert.rejects(pending, (error) => error === reason);
-      if (opened.cancels) await opened.untilRunning(0);
+      if (opened.untilIdle === null) return context.diagnostic('this server ends the work all the same');
+      await opened.untilIdle();
+    });
+
+    it('gives up when the answer is of no more use', async (context) => {
+      if (!opened.endsLate) return context.skip('this server has no deadlines');
+      const controller = new AbortController();
+      const first = opened.engine.infer(opened.slow, controller.signal);
+      await Promise.race([opened.untilStarted(), first]);
+      // The second waits behind the first, or runs beside it; either way its time runs out at the server.
+      const late = opened.engine.infer({ ...opened.slow, timeoutMs: 50 }, never);
+      await assert.rejects(late, failsAs('deadline_exceeded'));
+      controller.abort(new Error('left'));
+      await assert.rejects(first);
+      await opened.untilIdle?.();
     });
 
     it('gives each of many at once its own answer', async () => {

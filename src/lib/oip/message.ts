@@ -66,12 +66,13 @@ export function decodeMessage(
   field: TensorField,
   jsonBytes: number | null,
 ): DecodedMessage {
+  const bytes = new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
   const jsonEnd = jsonBytes ?? body.byteLength;
   if (jsonEnd > body.byteLength)
     throw new TensorFormatError(
       `the JSON part should have ${jsonEnd} bytes; the body has ${body.byteLength}`,
     );
-  const { [field]: list, ...head } = jsonObject(body.subarray(0, jsonEnd));
+  const { [field]: list, ...head } = jsonObject(bytes.subarray(0, jsonEnd));
   if (!Array.isArray(list)) throw new TensorFormatError(`the body has no list of ${field}`);
   let at = jsonEnd;
   const tensors = list.map((entry: unknown): Tensor => {
@@ -93,11 +94,11 @@ export function decodeMessage(
     }
     if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0 || at + size > body.byteLength)
       throw new TensorFormatError(
-        `tensor ${name} should have ${String(size)} bytes; ${body.byteLength - at} are left in the body`,
+        `tensor ${name} should have ${JSON.stringify(size)} bytes; ${body.byteLength - at} are left in the body`,
       );
     if (data !== undefined) throw new TensorFormatError(`tensor ${name} has both data and binary_data_size`);
     at += size;
-    return tensorFromBytes(name, datatype, dimensions, body.subarray(at - size, at));
+    return tensorFromBytes(name, datatype, dimensions, bytes.subarray(at - size, at));
   });
   if (at !== body.byteLength)
     throw new TensorFormatError(`${body.byteLength - at} bytes are left after the last of the ${field}`);
