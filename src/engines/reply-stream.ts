@@ -127,7 +127,7 @@ export async function readRefusal(
     bytes = Buffer.from(`(body not readable: ${error instanceof Error ? error.message : String(error)})`);
   }
   const own = refused?.({ status: reply.status, headers: reply.headers, body: jsonObject(bytes) ?? {} });
-  return own ?? refusal(engine, reply.status, once(bytes));
+  return own ?? refusal(engine, reply.status, once(bytes), reply.headers);
 }
 
 async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {
