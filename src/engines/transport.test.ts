@@ -26,7 +26,8 @@ async function serve(handle: http.RequestListener) {
   };
 }
 
-const open = (origin: string) => createTransport({ baseUrl: origin, connections: 2, connectTimeoutMs: 5_000 });
+const open = (origin: string) =>
+  createTransport({ baseUrl: origin, connections: 2, connectTimeoutMs: 5_000 });
 
 test('what is sent arrives, and what comes back is streamed', async () => {
   await using served = await serve((request, response) => {
@@ -141,6 +142,147 @@ test('an exchange that was aborted before it began never reaches the server', as
   await assert.rejects(transport.exchange(get(), AbortSignal.abort(reason)), (error) => error === reason);
   assert.equal(asked, 0);
 });
+
+test('an exchange aborted while it waits for a connection rejects at once, and never reaches the server', async () => {
+  const asked: string[] = [];
+  const first = Promise.withResolvers<http.ServerResponse>();
+  await using served = await serve((request, response) => {
+    asked.push(request.url ?? '');
+    if (request.url === '/first') first.resolve(response);
+    else response.end();
+  });
+  await using transport = createTransport({
+    baseUrl: served.origin,
+    connections: 1,
+    connectTimeoutMs: 5_000,
+  });
+  const head = transport.exchange(get('/first'), never);
+  const holding = await first.promise;
+  const controller = new AbortController();
+  const waiting = transport.exchange(get('/second'), controller.signal);
+  const reason = new Error('no longer');
+  controller.abort(reason);
+  await assert.rejects(waiting, (error) => error === reason);
+  holding.end('whole');
+  await readBody((await head).body, 10);
+  await readBody((await transport.exchange(get('/third'), never)).body, 10);
+  assert.deepEqual(asked, ['/first', '/third']);
+});
+
+test('a connection whose body was read to its end is used again', async () => {
+  const ports = new Set<number | undefined>();
+  await using served = await serve((request, response) => {
+    ports.add(request.socket.remotePort);
+    response.write('in ');
+    response.end('two pieces');
+  });
+  await using transport = createTransport({
+    baseUrl: served.origin,
+    connections: 1,
+    connectTimeoutMs: 5_000,
+  });
+  for (let turn = 0; turn < 5; turn += 1) {
+    const reply = await transport.exchange(get(), never);
+    assert.equal((await readBody(reply.body, 100)).toString(), 'in two pieces');
+  }
+  assert.equal(ports.size, 1);
+});
+
+test('what comes while nobody reads is given in one piece, and leaving after the end keeps the connection', async () => {
+  const ports = new Set<number | undefined>();
+  await using served = await serve((request, response) => {
+    ports.add(request.socket.remotePort);
+    response.writeHead(200, { connection: 'keep-alive' });
+    for (const part of ['a', 'b', 'c']) response.write(part);
+    response.end();
+  });
+  await using transport = open(served.origin);
+  const reply = await transport.exchange(get(), never);
+  // Round trips on another connection: by now the body is there.
+  for (let turn = 0; turn < 5; turn += 1)
+    await readBody((await transport.exchange(get('/other'), never)).body, 10);
+  for await (const chunk of reply.body) {
+    assert.equal(Buffer.from(chunk).toString(), 'abc');
+    break;
+  }
+  ports.clear();
+  await readBody((await transport.exchange(get(), never)).body, 10);
+  assert.equal(ports.size, 1);
+});
+
+test('a redirect is a reply, and is not followed', async () => {
+  let followed = 0;
+  await using other = await serve((_request, response) => {
+    followed += 1;
+    response.end();
+  });
+  await using served = await serve((_request, response) =>
+    response.writeHead(307, { location: other.origin }).end(),
+  );
+  await using transport = open(served.origin);
+  const reply = await transport.exchange(get(), never);
+  assert.equal(reply.status, 307);
+  assert.equal(reply.headers['location'], other.origin);
+  assert.equal((await readBody(reply.body, 10)).length, 0);
+  assert.equal(followed, 0);
+});
+
+test('a name that does not resolve is engine_unavailable, with the host and the resolver’s code', async () => {
+  // A label of 64 letters is refused by the resolver itself, so that no test asks the network.
+  const origin = `http://${'a'.repeat(64)}.invalid:8000`;
+  await using transport = open(origin);
+  await assert.rejects(transport.exchange(get(), never), (error) => {
+    assert.ok(error instanceof ServiceError);
+    assert.equal(error.code, 'engine_unavailable');
+    assert.match(error.message, /^no reply from http:\/\/a{64}\.invalid:8000: E[A-Z_]+$/);
+    return true;
+  });
+});
+
+test('TLS that fails is engine_unavailable, with the host and the code of TLS', async () => {
+  await using served = await serve((_request, response) => response.end());
+  const origin = served.origin.replace('http:', 'https:');
+  await using transport = open(origin);
+  await assert.rejects(transport.exchange(get(), never), (error) => {
+    assert.ok(error instanceof ServiceError);
+    assert.equal(error.code, 'engine_unavailable');
+    assert.match(error.message, /^no reply from https:\/\/127\.0\.0\.1:\d+: (?:ERR_SSL|EPROTO)/);
+    return true;
+  });
+});
+
+for (const [what, answer, message] of [
+  ['a length longer than the body', 'content-length: 20\r\n\r\nshort', /broke off: UND_ERR/],
+  [
+    'a longer length, on a connection that closes',
+    'connection: close\r\ncontent-length: 20\r\n\r\nshort',
+    /broke off: UND_ERR_RES_CONTENT_LENGTH_MISMATCH/,
+  ],
+  ['a chunk that breaks off', 'transfer-encoding: chunked\r\n\r\n14\r\nshort', /broke off/],
+  ['a chunk without a size', 'transfer-encoding: chunked\r\n\r\nshort', /broke off: .*chunk size/],
+  ['two lengths', 'content-length: 5\r\ncontent-length: 6\r\n\r\nshort', /not sound: .*CONTENT_LENGTH/],
+  ['a length that is no number', 'content-length: five\r\n\r\nshort', /not sound: .*Content-Length/],
+] as const) {
+  test(`${what} is an engine_error`, async () => {
+    const server = net.createServer((socket) =>
+      socket.once('data', () => socket.end(`HTTP/1.1 200 OK\r\n${answer}`)),
+    );
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    await using _server = { [Symbol.asyncDispose]: async () => void (await once(server.close(), 'close')) };
+    await using transport = open(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await assert.rejects(
+      async () => await readBody((await transport.exchange(get(), never)).body, 100),
+      (error) => {
+        assert.ok(error instanceof ServiceError);
+        assert.equal(error.code, 'engine_error');
+        assert.match(error.message, message);
+        assert.match(error.message, /http:\/\/127\.0\.0\.1:\d+/);
+        return true;
+      },
+    );
+  });
+}
 
 test('a slow reader slows the sender: no more is taken in than the buffers hold', async () => {
   const total = 256 * 1024 * 1024;
