@@ -5,6 +5,8 @@
 import type { EngineLoad, EngineModel, EngineProbe } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import { readBody, type Transport, type WireResponse } from '../core/transport.ts';
+import { asNotReady } from './ask-json.ts';
+import { prometheusSum } from './prometheus-text.ts';
 import { refusal } from './wire-errors.ts';
 
 /** A model list of a large cloud has some hundred entries; a metrics page of vLLM some thousand lines. */
@@ -29,8 +31,32 @@ export interface Questions {
   readonly livePath?: string;
   /** A path that answers 200 only when it can take work, or a question of its own, which throws when it cannot. */
   readonly ready?: string | ((ask: Ask, model: string, signal: AbortSignal) => Promise<void>);
-  /** Where its own counts are, and how they are read; null from `read` when they are not there. */
-  readonly load?: { readonly path: string; readonly read: (text: string) => EngineLoad | null };
+  /** Where its own counts may be, and how they are read; the first that is there counts. Left out: it does not tell. */
+  readonly load?: readonly LoadPage[];
+}
+
+export interface LoadPage {
+  readonly path: string;
+  /** Null when the counts are not in it. */
+  readonly read: (page: string) => EngineLoad | null;
+}
+
+/** The two gauges of a Prometheus page. */
+export function gauges(path: string, running: string, waiting: string): LoadPage {
+  return {
+    path,
+    read: (page) => {
+      const counts = { running: prometheusSum(page, running), waiting: prometheusSum(page, waiting) };
+      if (counts.running === null) return null;
+      return { running: counts.running, waiting: counts.waiting ?? 0 };
+    },
+  };
+}
+
+/** The member of a JSON object; undefined where there is none. */
+export function member(name: string): (answer: unknown) => unknown {
+  return (answer) =>
+    typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>)[name] : undefined;
 }
 
 export function createChatProbe(options: {
@@ -69,10 +95,13 @@ export function createChatProbe(options: {
       }
     },
     load: async (signal) => {
-      if (questions.load === undefined) return null;
-      const answer = await ask(questions.load.path, signal);
-      // Metrics are switched off on many servers, or guarded by a proxy: then it does not tell.
-      return answer.status === 200 ? questions.load.read(answer.text) : null;
+      for (const { path, read } of questions.load ?? []) {
+        const answer = await ask(path, signal);
+        // Metrics are switched off on many servers, or guarded by a proxy: then it does not tell.
+        const load = answer.status === 200 ? read(answer.text) : null;
+        if (load !== null) return load;
+      }
+      return null;
     },
   };
 }
@@ -112,7 +141,7 @@ async function askOnce(
 /** Throws what the status means to the ladder unless it is 200. */
 export async function expect200(name: string, answer: Answer): Promise<Answer> {
   if (answer.status === 200) return answer;
-  throw await refusal(name, answer.status, once(answer.text));
+  throw await refusal(name, answer.status, once(answer.text), answer.headers);
 }
 
 async function* once(text: string): AsyncGenerator<Uint8Array> {
@@ -158,11 +187,4 @@ function requireListed(name: string, model: string, models: readonly EngineModel
     `${name} does not list the model ${model}; it has ${ids.join(', ') || 'none'}`,
     { details: { engine: name, model } },
   );
-}
-
-/** A refusal of the question whether it is ready means that it is not; an account stays an account. */
-function asNotReady(error: unknown): unknown {
-  if (!(error instanceof ServiceError)) return error;
-  if (error.code !== 'overloaded' && error.code !== 'unknown_model') return error;
-  return new ServiceError('not_ready', error.message, { cause: error, details: error.details });
 }

@@ -22,9 +22,11 @@ const text = (content: unknown, finish: string | null = null) => ({
 });
 const finished = (reason: string) => ({ choices: [{ index: 0, delta: {}, finish_reason: reason }] });
 
+const OPTIONS = { engine: 'e', estimatePromptTokens: () => 11, maxTokens: 100 };
+
 async function read(body: AsyncIterable<Uint8Array>, signal = never): Promise<GenerateEvent[]> {
   const events: GenerateEvent[] = [];
-  for await (const event of readChatStream('e', body, () => 11, signal)) events.push(event);
+  for await (const event of readChatStream(OPTIONS, body, signal)) events.push(event);
   return events;
 }
 
@@ -80,7 +82,58 @@ const STREAMS: readonly (readonly [string, readonly unknown[], unknown])[] = [
   [
     'usage without its parts',
     [...HEAD, finished('stop'), { usage: { prompt_tokens: 9, prompt_tokens_details: null } }],
-    { promptTokens: 9, cachedTokens: 0, completionTokens: 2, source: 'reported' },
+    { promptTokens: 9, cachedTokens: 0, completionTokens: 2, source: 'estimated' },
+  ],
+  [
+    'usage that is no numbers',
+    [...HEAD, finished('stop'), { usage: { prompt_tokens: -1, completion_tokens: 'x' } }],
+    ESTIMATED,
+  ],
+  [
+    'cache hits and thinking as DeepSeek counts them',
+    [
+      ...HEAD,
+      {
+        ...finished('stop'),
+        usage: {
+          prompt_tokens: 9,
+          completion_tokens: 8,
+          prompt_cache_hit_tokens: 4,
+          prompt_cache_miss_tokens: 5,
+          completion_tokens_details: { reasoning_tokens: 5 },
+        },
+      },
+    ],
+    { ...REPORTED, completionTokens: 8, reasoningTokens: 5 },
+  ],
+  [
+    'thinking at the top, as SGLang counts it',
+    [...HEAD, finished('stop'), { usage: { ...USAGE, completion_tokens: 8, reasoning_tokens: 5 } }],
+    { ...REPORTED, completionTokens: 8, reasoningTokens: 5 },
+  ],
+  [
+    'cache writes that are billed (OpenAI)',
+    [
+      ...HEAD,
+      finished('stop'),
+      { usage: { ...USAGE, prompt_tokens_details: { cached_tokens: 4, cache_write_tokens: 5 } } },
+    ],
+    { ...REPORTED, cacheWriteTokens: 5 },
+  ],
+  [
+    'more cached than there is',
+    [...HEAD, finished('stop'), { usage: { ...USAGE, prompt_tokens_details: { cached_tokens: 40 } } }],
+    { ...REPORTED, cachedTokens: 9 },
+  ],
+  [
+    'thinking that nobody reports, in either name, is not heard but counted',
+    [
+      { choices: [{ delta: { reasoning: 'Hm. ' } }] },
+      { choices: [{ delta: { reasoning_content: 'Who?' } }] },
+      ...HEAD,
+      finished('stop'),
+    ],
+    { ...ESTIMATED, completionTokens: 4, reasoningTokens: 2 },
   ],
   [
     'error: null on every chunk',
@@ -109,6 +162,71 @@ test('usage on every chunk is passed on as it grows, and the last one counts', a
     ['usage 1', 'Wel', 'usage 2', 'come.', 'finish 2'],
   );
 });
+
+test('until usage is reported, an estimate goes before each text, so that a line cut off is accounted', async () => {
+  const events = await read(
+    bytes(wire(text('Wel'), text('come, traveller.'), { usage: USAGE }, text('!'), finished('stop'))),
+  );
+  assert.deepEqual(
+    events.map((event) =>
+      event.type === 'text'
+        ? event.text
+        : `${event.type} ${event.usage.completionTokens} ${event.usage.source}`,
+    ),
+    [
+      'usage 1 estimated',
+      'Wel',
+      'usage 5 estimated',
+      'come, traveller.',
+      'usage 3 reported',
+      '!',
+      'finish 3 reported',
+    ],
+  );
+});
+
+test('an engine that speaks on without end is cut off, and so is one that thinks without end', async () => {
+  for (const delta of [{ content: 'la '.repeat(100) }, { reasoning: 'la '.repeat(100) }]) {
+    const state = { given: 0, isLeft: false };
+    async function* endless() {
+      try {
+        for (;;) {
+          state.given += 1;
+          yield Buffer.from(wire({ choices: [{ delta }] }));
+        }
+      } finally {
+        state.isLeft = true;
+      }
+    }
+    await assert.rejects(read(endless()), engineError(/more than 16896 characters came.* 100 tokens/));
+    assert.ok(state.isLeft && state.given < 60);
+  }
+});
+
+test('a stream without end that says nothing ends with its reader', async () => {
+  const controller = new AbortController();
+  const reason = new Error('deadline');
+  async function* silent() {
+    for (let given = 0; ; given += 1) {
+      if (given === 1_000) controller.abort(reason);
+      yield Buffer.from(`: keep-alive\n\n${wire({ choices: [] })}`);
+    }
+  }
+  await assert.rejects(read(silent(), controller.signal), (error) => error === reason);
+});
+
+for (const [what, events] of [
+  ['DeepSeek without a place', [...HEAD, finished('insufficient_system_resource'), '[DONE]']],
+  ['SGLang with a full queue, in older builds', [finished('abort'), '[DONE]']],
+  ['SGLang with a full queue', [{ error: { message: 'The request queue is full.', code: 503 } }, '[DONE]']],
+  ['TGI', [{ error: 'Model is overloaded', error_type: 'overloaded' }]],
+] as const)
+  test(`${what} is busy, not broken`, async () => {
+    await assert.rejects(
+      read(bytes(wire(...events))),
+      (error) => error instanceof ServiceError && error.code === 'overloaded',
+    );
+  });
 
 test('an event said twice is heard twice: two equal pieces in a row are good language', async () => {
   assert.deepEqual((await heard(text('ha'), text('ha'), finished('stop'))).said, ['ha', 'ha']);
@@ -148,6 +266,8 @@ const BROKEN: readonly (readonly [string, string, RegExp])[] = [
   ['an event cut off', `${wire(...HEAD)}data: {"choices":[{"delta":{},"finish_re`, /without a finish reason/],
   ['an event that is not JSON', wire(...HEAD, '{"choices":[{'), /not JSON/],
   ['JSON that is no object', wire('null'), /no JSON object/],
+  ['JSON that is a list', wire('[]'), /no JSON object/],
+  ['choices that are no list', wire({ choices: { 0: {} } }), /without a list of choices/],
   [
     'a page of HTML',
     '<!doctype html>\n<html><body>\n\nBad gateway</body></html>\n',
@@ -183,7 +303,7 @@ test('whoever hangs up hears nothing more, even of one chunk of bytes', async ()
   const said: string[] = [];
   const reading = (async () => {
     const body = bytes(wire(...HEAD, finished('stop'), '[DONE]'));
-    for await (const event of readChatStream('e', body, () => 0, controller.signal)) {
+    for await (const event of readChatStream(OPTIONS, body, controller.signal)) {
       if (event.type === 'text') said.push(event.text);
       controller.abort(reason);
     }

@@ -1,0 +1,51 @@
+/**
+ * The three parts of a driver of the common dialect from what its engine does differently: words, questions, counting.
+ * The base of every such driver; see docs/guides/add-an-engine.md.
+ */
+import { z } from 'zod';
+import type { Dialect } from './chat-dialect.ts';
+import { WITHOUT_THINKING } from './chat-dialect.ts';
+import { createChatEngine } from './chat-engine.ts';
+import { createChatProbe, type Questions } from './chat-probe.ts';
+import type { Driver, DriverParts } from './driver.ts';
+import { createTokenCounter, ESTIMATING_COUNTER, type TokenizeQuestion } from './token-counter.ts';
+
+export interface ChatWire {
+  readonly kind: string;
+  readonly dialect: Dialect;
+  readonly questions: Questions;
+  /** How the engine is asked to count tokens; left out: they are estimated. */
+  readonly tokenize?: TokenizeQuestion;
+}
+
+export function createChatDriver(
+  { name, model, transport }: Pick<DriverParts<unknown>, 'name' | 'model' | 'transport'>,
+  { kind, dialect, questions, tokenize }: ChatWire,
+): Driver {
+  return {
+    engine: createChatEngine({ name, kind, transport, dialect }),
+    probe: createChatProbe({ name, model, transport, questions }),
+    counter:
+      tokenize === undefined
+        ? ESTIMATING_COUNTER
+        : createTokenCounter({ transport, model, question: tokenize }),
+  };
+}
+
+/** How most of the dialect is told the key. */
+export function bearer(apiKey: string | null): Readonly<Record<string, string>> {
+  return apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
+}
+
+/** For engines whose chat template has the switch. */
+export const thinking = z
+  .enum(['off', 'model'])
+  .default('off')
+  .describe(
+    'off: the chat template is told not to think (`enable_thinking: false`), because a player waits. model: nothing is said, for templates and tokenizers that refuse the word (those of Mistral at vLLM).',
+  );
+
+/** The fields that go with the option. */
+export function thinkingBody(option: z.infer<typeof thinking>): Readonly<Record<string, unknown>> {
+  return option === 'off' ? WITHOUT_THINKING : {};
+}
