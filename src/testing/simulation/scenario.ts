@@ -1,0 +1,171 @@
+/** A seed, written out: which engines there are, what befalls them and when, how hard players press. Pure. */
+import type { Cast } from '../../cast/cast.ts';
+import { type Config, configSchema } from '../../config/schema.ts';
+import type { EngineTraits } from './engine.ts';
+import { chooseOdds, chooseStoreTrouble, MOODS, type Mood, type StoreTrouble } from './faults.ts';
+import { SeededRandom } from './seeded-random.ts';
+import { planTraffic, type TrafficPlan } from './traffic.ts';
+import { ollamaWire, openAiWire, type Wire } from './wires.ts';
+
+/** Something that befalls an engine or the machine as a whole. Times are from the begin of play (ms). */
+export type Blow =
+  | {
+      readonly kind: 'crash';
+      readonly engine: string;
+      readonly atMs: number;
+      readonly downMs: number;
+      readonly loadingMs: number;
+    }
+  | { readonly kind: 'wedge'; readonly engine: string; readonly atMs: number; readonly forMs: number }
+  | { readonly kind: 'date-jump'; readonly atMs: number; readonly byMs: number };
+
+export interface Scenario {
+  readonly seed: number;
+  readonly mood: Mood;
+  readonly playMs: number;
+  readonly latencyMs: number;
+  readonly cutChance: number;
+  readonly latenessMaxMs: number;
+  readonly engines: readonly (EngineTraits & { readonly baseUrl: string })[];
+  readonly blows: readonly Blow[];
+  readonly storeTrouble: StoreTrouble;
+  readonly traffic: TrafficPlan;
+  /** Players begin before the engines are warm. */
+  readonly isImpatient: boolean;
+  /** When the service is told to stop; null: after everybody has heard the answer. */
+  readonly stopAtMs: number | null;
+  readonly config: Config;
+}
+
+const WIRES: Readonly<Record<string, Wire>> = {
+  vllm: openAiWire,
+  'openai-compatible': openAiWire,
+  ollama: ollamaWire,
+};
+const NAMES = ['swift', 'broad', 'cloud'] as const;
+
+export interface ScenarioOptions {
+  readonly seed: number;
+  readonly cast: Cast;
+  /** Kinds of engine that the configuration knows. */
+  readonly kinds: readonly string[];
+  /** Times the usual length, for soaks. */
+  readonly length: number;
+}
+
+export function chooseScenario({ seed, cast, kinds, length }: ScenarioOptions): Scenario {
+  const random = new SeededRandom(`scenario ${seed}`);
+  const mood = MOODS[
+    ['calm', 'uneven', 'cruel', 'dead'].indexOf(
+      random.weighted({ calm: 0.2, uneven: 0.35, cruel: 0.35, dead: 0.1 }),
+    )
+  ] as Mood;
+  const playMs = random.spread(4_000, 40_000) * length;
+  const names = NAMES.slice(0, random.between(1, NAMES.length));
+  const engines = names.map((name) => chooseEngine(name, kinds, mood, random.fork(name)));
+  return {
+    seed,
+    mood,
+    playMs,
+    latencyMs: random.spread(0.1, 40),
+    cutChance: random.pick([0, 0.2, 0.9]),
+    latenessMaxMs: random.pick([0, 0.5, 4]),
+    engines,
+    blows: chooseBlows(random.fork('blows'), mood, names, playMs),
+    storeTrouble: chooseStoreTrouble(random.fork('store'), mood, playMs),
+    traffic: planTraffic({
+      cast,
+      playMs,
+      lines: Math.round(random.between(12, 40) * length),
+      hangUpShare: random.pick([0, 0.1, 0.3, 0.7]),
+      burstShare: random.pick([0, 0.3, 0.9]),
+      random: random.fork('traffic'),
+    }),
+    isImpatient: random.chance(0.2),
+    stopAtMs: random.chance(0.25) ? random.next() * playMs : null,
+    config: chooseConfig(engines, random.fork('config')),
+  };
+}
+
+function chooseEngine(name: string, kinds: readonly string[], mood: Mood, random: SeededRandom) {
+  const kind = random.pick(kinds.filter((each) => each in WIRES));
+  return {
+    name,
+    kind,
+    wire: WIRES[kind] ?? openAiWire,
+    model: `${name}-model`,
+    slots: random.between(1, 8),
+    prefillMsPerToken: random.spread(0.02, 1.5),
+    decodeMsPerToken: random.spread(2, 80),
+    cancelLagMs: random.spread(1, 300),
+    odds: chooseOdds(random, mood),
+    baseUrl: `http://${name}.test:8000`,
+  };
+}
+
+function chooseBlows(
+  random: SeededRandom,
+  mood: Mood,
+  engines: readonly string[],
+  playMs: number,
+): readonly Blow[] {
+  if (mood === 'calm') return [];
+  const blows: Blow[] = [];
+  for (const engine of engines) {
+    if (random.chance(0.35))
+      blows.push({
+        kind: 'crash',
+        engine,
+        atMs: random.next() * playMs,
+        downMs: random.spread(50, 10_000),
+        loadingMs: random.spread(10, 5_000),
+      });
+    if (random.chance(0.2))
+      blows.push({
+        kind: 'wedge',
+        engine,
+        atMs: random.next() * playMs,
+        forMs: random.spread(500, 30_000),
+      });
+  }
+  if (random.chance(0.3))
+    blows.push({
+      kind: 'date-jump',
+      atMs: random.next() * playMs,
+      byMs: random.pick([-86_400_000, -1_000, 1_500, 3_600_000, 400 * 86_400_000]),
+    });
+  return blows;
+}
+
+function chooseConfig(
+  engines: readonly { readonly name: string; readonly kind: string; readonly model: string; readonly baseUrl: string }[],
+  random: SeededRandom,
+): Config {
+  const names = engines.map((engine) => engine.name);
+  const rungs = () => (random.chance(0.7) ? names : names.toReversed());
+  return configSchema.parse({
+    engines: Object.fromEntries(
+      engines.map(({ name, kind, model, baseUrl }) => [
+        name,
+        {
+          kind,
+          model,
+          baseUrl,
+          maxInFlight: random.pick([1, 2, 4, 16]),
+          maxQueued: random.pick([0, 2, 16, 128]),
+          connectTimeoutMs: random.pick([200, 1_000, 5_000]),
+        },
+      ]),
+    ),
+    tiers: { 1: { rungs: rungs() }, 2: { rungs: rungs() }, 3: { rungs: rungs() }, 4: { rungs: rungs() } },
+    drainMs: random.pick([0, 500, 10_000]),
+  });
+}
+
+/** Kinds of engine that the simulator speaks and this version's configuration knows. */
+export function simulatedKinds(): readonly string[] {
+  return Object.keys(WIRES).filter(
+    (kind) =>
+      configSchema.safeParse({ engines: { one: { kind, model: 'm', baseUrl: 'http://one.test' } } }).success,
+  );
+}
