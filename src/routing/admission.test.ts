@@ -1,99 +1,340 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { Priority } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
-import { Admission } from './admission.ts';
+import { ManualClock } from '../testing/manual-clock.ts';
+import {
+  Admission,
+  type AdmissionAsk,
+  type AdmissionOptions,
+  INTERACTIVE_RUN_MAX,
+  type Place,
+  tokenCost,
+} from './admission.ts';
 
 const never = new AbortController().signal;
 
-test('places are given up to the limit, then in the order of asking', async () => {
-  const admission = new Admission({ engine: 'local', maxInFlight: 1, maxQueued: 4 });
-  const first = await admission.acquire('interactive', never);
-  const order: string[] = [];
-  const second = admission.acquire('interactive', never).then((place) => {
-    order.push('second');
-    return place;
-  });
-  const third = admission.acquire('interactive', never).then((place) => {
-    order.push('third');
-    return place;
-  });
-  assert.equal(admission.waiting, 2);
-  first[Symbol.dispose]();
-  (await second)[Symbol.dispose]();
-  (await third)[Symbol.dispose]();
-  assert.deepEqual(order, ['second', 'third']);
-  assert.equal(admission.running, 0);
-});
+function ask(changes: Partial<AdmissionAsk> = {}): AdmissionAsk {
+  return {
+    priority: 'interactive',
+    player: null,
+    source: 'local',
+    promptTokens: 100,
+    maxTokens: 50,
+    deadlineMonoMs: Number.POSITIVE_INFINITY,
+    ...changes,
+  };
+}
 
-test('a full queue refuses at once and names the limit', async () => {
-  const admission = new Admission({ engine: 'local', maxInFlight: 1, maxQueued: 0 });
-  await admission.acquire('interactive', never);
-  await assert.rejects(
-    admission.acquire('interactive', never),
-    (error) =>
-      error instanceof ServiceError && error.code === 'overloaded' && /limit is 0/.test(error.message),
+function start(options: Partial<AdmissionOptions> = {}) {
+  const clock = new ManualClock();
+  const admission = new Admission(
+    { engine: 'local', maxInFlight: 1, maxPromptTokens: null, maxQueued: 64, ...options },
+    { clock },
   );
-});
+  return { clock, admission };
+}
 
-test('who stops waiting leaves the queue and never holds a place', async () => {
-  const admission = new Admission({ engine: 'local', maxInFlight: 1, maxQueued: 4 });
-  const first = await admission.acquire('interactive', never);
-  const controller = new AbortController();
-  const waiting = admission.acquire('interactive', controller.signal);
-  controller.abort(new Error('gone'));
-  await assert.rejects(waiting, /gone/);
-  first[Symbol.dispose]();
-  assert.equal(admission.waiting, 0);
-  assert.equal(admission.running, 0);
-});
+const overloaded = (pattern: RegExp) => (error: unknown) =>
+  error instanceof ServiceError &&
+  error.code === 'overloaded' &&
+  error.details['queue'] === 'ours' &&
+  pattern.test(error.message);
 
-test('interactive goes before ambient, and ambient does not starve', async () => {
-  const admission = new Admission({ engine: 'local', maxInFlight: 1, maxQueued: 64 });
-  const first = await admission.acquire('interactive', never);
+/** Lets promises that are settled already be heard. */
+const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Asks for all of these, then serves one after the other; the order by label. */
+async function orderOf(admission: Admission, asks: readonly (readonly [string, AdmissionAsk])[]) {
+  const first = await admission.acquire(ask(), never);
   const order: string[] = [];
-  const all = [...Array(20)].map((_, index) =>
-    admission.acquire(index === 0 ? 'ambient' : 'interactive', never).then((place) => {
-      order.push(index === 0 ? 'ambient' : 'interactive');
+  const all = asks.map(([label, each]) =>
+    admission.acquire(each, never).then((place) => {
+      order.push(label);
       place[Symbol.dispose]();
     }),
   );
   first[Symbol.dispose]();
   await Promise.all(all);
-  assert.equal(order.indexOf('ambient'), 8);
+  return order;
+}
+
+test('places are given up to the limit, then in the order of asking', async () => {
+  const { admission, clock } = start();
+  const first = await admission.acquire(ask(), never);
+  assert.equal(first.waitedMs, 0);
+  const second = admission.acquire(ask(), never);
+  const third = admission.acquire(ask(), never);
+  assert.equal(admission.waiting, 2);
+  clock.advance(40);
+  first[Symbol.dispose]();
+  const place = await second;
+  assert.equal(place.waitedMs, 40);
+  assert.equal(admission.waiting, 1);
+  place[Symbol.dispose]();
+  place[Symbol.dispose]();
+  (await third)[Symbol.dispose]();
+  assert.equal(admission.running, 0);
+  assert.equal(admission.runningPromptTokens, 0);
 });
 
-test('whatever the order of asking, leaving and giving back, running never exceeds the limit and ends at zero', async () => {
+test('a full queue refuses at once and names the limit', async () => {
+  const { admission } = start({ maxQueued: 0 });
+  await admission.acquire(ask(), never);
+  await assert.rejects(
+    admission.acquire(ask(), never),
+    overloaded(/limit is 0 \(engines\.local\.maxQueued\)/),
+  );
+});
+
+test('who stops waiting leaves the queue and never holds a place', async () => {
+  const { admission, clock } = start();
+  const first = await admission.acquire(ask(), never);
+  const controller = new AbortController();
+  const waiting = admission.acquire(ask({ deadlineMonoMs: 5_000 }), controller.signal);
+  assert.equal(clock.waiting, 1);
+  controller.abort(new Error('gone'));
+  await assert.rejects(waiting, /gone/);
+  first[Symbol.dispose]();
+  assert.deepEqual([admission.waiting, admission.running, clock.waiting], [0, 0, 0]);
+  await assert.rejects(admission.acquire(ask(), controller.signal), /gone/);
+});
+
+test('prompt tokens in flight stay under their limit, and a large prompt is not overtaken for ever', async () => {
+  const { admission } = start({ maxInFlight: 8, maxPromptTokens: 1_000 });
+  const held = [
+    await admission.acquire(ask({ promptTokens: 600 }), never),
+    await admission.acquire(ask({ promptTokens: 300 }), never),
+  ];
+  const large = admission.acquire(ask({ promptTokens: 900 }), never);
+  const small = admission.acquire(ask({ promptTokens: 100 }), never);
+  await settle();
+  assert.deepEqual([admission.running, admission.waiting], [2, 2]);
+  held[0]?.[Symbol.dispose]();
+  await settle();
+  assert.equal(admission.running, 1, 'the small one waits behind the large one although it would fit');
+  held[1]?.[Symbol.dispose]();
+  const places = await Promise.all([large, small]);
+  assert.equal(admission.runningPromptTokens, 1_000);
+  for (const place of places) place[Symbol.dispose]();
+});
+
+test('when the one that did not fit leaves, those behind it go on', async () => {
+  const { admission } = start({ maxInFlight: 8, maxPromptTokens: 1_000 });
+  await admission.acquire(ask({ promptTokens: 600 }), never);
+  const controller = new AbortController();
+  const large = admission.acquire(ask({ promptTokens: 900 }), controller.signal);
+  const small = admission.acquire(ask({ promptTokens: 100 }), never);
+  controller.abort(new Error('gone'));
+  await assert.rejects(large, /gone/);
+  assert.equal((await small).waitedMs, 0);
+});
+
+test('a prompt over the token limit is refused by its size, not by the load', async () => {
+  const { admission } = start({ maxPromptTokens: 1_000 });
+  await assert.rejects(
+    admission.acquire(ask({ promptTokens: 1_001 }), never),
+    (error) =>
+      error instanceof ServiceError && error.code === 'context_length_exceeded' && /1001/.test(error.message),
+  );
+});
+
+test('interactive goes before ambient, and ambient does not starve', async () => {
+  const { admission } = start();
+  const order = await orderOf(
+    admission,
+    [...Array(20).keys()].map((index) => {
+      const priority = index === 0 ? 'ambient' : 'interactive';
+      return [priority, ask({ priority })] as const;
+    }),
+  );
+  assert.equal(order.indexOf('ambient'), INTERACTIVE_RUN_MAX);
+});
+
+test('the earliest deadline goes first', async () => {
+  const { admission } = start();
+  const late = ask({ player: 'late', deadlineMonoMs: 900 });
+  const early = ask({ player: 'early', deadlineMonoMs: 500 });
+  assert.deepEqual(
+    await orderOf(admission, [
+      ['late', late],
+      ['early', early],
+    ]),
+    ['early', 'late'],
+  );
+});
+
+test('a flood of one game server does not keep another one out of the queue', async () => {
+  const { admission } = start({ maxQueued: 8 });
+  await admission.acquire(ask({ source: 'flood' }), never);
+  const flood = [...Array(8)].map(() => admission.acquire(ask({ source: 'flood' }), never));
+  const outcomes = Promise.allSettled(flood);
+  const other = admission.acquire(ask({ source: 'other' }), never);
+  assert.equal(admission.waiting, 8);
+  await assert.rejects(flood.at(-1) ?? other, overloaded(/full/));
+  await assert.rejects(admission.acquire(ask({ source: 'flood' }), never), overloaded(/full/));
+  void outcomes;
+  void other;
+});
+
+test('background chatter makes room for a player when the queue is full', async () => {
+  const { admission } = start({ maxQueued: 1 });
+  const first = await admission.acquire(ask(), never);
+  const ambient = admission.acquire(ask({ priority: 'ambient' }), never);
+  const interactive = admission.acquire(ask(), never);
+  await assert.rejects(ambient, overloaded(/full/));
+  await assert.rejects(admission.acquire(ask({ priority: 'ambient' }), never), overloaded(/full/));
+  first[Symbol.dispose]();
+  (await interactive)[Symbol.dispose]();
+});
+
+test('a wait that cannot make the deadline is refused at once, once it is known how long places are held', async () => {
+  const { admission, clock } = start();
+  const first = await admission.acquire(ask(), never);
+  clock.advance(1_000);
+  first[Symbol.dispose]();
+  const second = await admission.acquire(ask(), never);
+  const nowMs = clock.monotonicMs();
+  await assert.rejects(
+    admission.acquire(ask({ deadlineMonoMs: nowMs + 900 }), never),
+    overloaded(/would be about 1000 ms, and 900 ms are left/),
+  );
+  const waits = admission.acquire(ask({ deadlineMonoMs: nowMs + 1_100 }), never);
+  await assert.rejects(
+    admission.acquire(ask({ deadlineMonoMs: nowMs + 1_900 }), never),
+    overloaded(/about 2000 ms/),
+    'the one that waits already stands before it',
+  );
+  assert.equal(admission.predictedWaitMs('interactive'), 2_000);
+  second[Symbol.dispose]();
+  (await waits)[Symbol.dispose]();
+  assert.equal(admission.predictedWaitMs('interactive'), 0);
+});
+
+test('a free place is given however slow the engine was: else nothing would ever be learned again', async () => {
+  const { admission, clock } = start();
+  const slow = await admission.acquire(ask(), never);
+  clock.advance(60_000);
+  slow[Symbol.dispose]();
+  const place = await admission.acquire(ask({ deadlineMonoMs: clock.monotonicMs() + 10 }), never);
+  place[Symbol.dispose]();
+});
+
+test('who still waits when the deadline comes is refused then', async () => {
+  const { admission, clock } = start();
+  const first = await admission.acquire(ask(), never);
+  const waiting = admission.acquire(ask({ deadlineMonoMs: 500 }), never);
+  const refused = assert.rejects(waiting, overloaded(/no place at engine local within 500 ms/));
+  clock.advance(500);
+  await refused;
+  assert.equal(admission.waiting, 0);
+  first[Symbol.dispose]();
+  assert.equal(admission.running, 0);
+});
+
+interface Step {
+  readonly kind: 'ask' | 'leave' | 'release' | 'pass';
+  readonly priority: Priority;
+  readonly source: string;
+  readonly player: string;
+  readonly promptTokens: number;
+  readonly deadlineInMs: number;
+  readonly at: number;
+}
+
+const stepArbitrary: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constantFrom('ask', 'ask', 'leave', 'release', 'pass'),
+  priority: fc.constantFrom('interactive', 'ambient'),
+  source: fc.constantFrom('a', 'b'),
+  player: fc.constantFrom('x', 'y', 'z'),
+  promptTokens: fc.integer({ min: 0, max: 120 }),
+  deadlineInMs: fc.constantFrom(5, 50, 500, Number.POSITIVE_INFINITY),
+  at: fc.nat(30),
+});
+
+test('whatever is asked, left and given back: no limit is passed, every waiter ends exactly once, nothing is left over', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(stepArbitrary, { maxLength: 80 }), async (steps) => {
+      const limits = { maxInFlight: 3, maxPromptTokens: 200, maxQueued: 5 };
+      const { admission, clock } = start(limits);
+      const held: Place[] = [];
+      const open = new Map<number, AbortController>();
+      const ends = new Map<number, number>();
+      let asked = 0;
+      for (const { kind, at, deadlineInMs, ...rest } of steps) {
+        if (kind === 'ask') {
+          const id = asked++;
+          const controller = new AbortController();
+          open.set(id, controller);
+          const end = () => {
+            ends.set(id, (ends.get(id) ?? 0) + 1);
+            open.delete(id);
+          };
+          admission
+            .acquire(
+              { ...rest, maxTokens: 10, deadlineMonoMs: clock.monotonicMs() + deadlineInMs },
+              controller.signal,
+            )
+            .then((place) => {
+              end();
+              held.push(place);
+            }, end);
+        } else if (kind === 'leave') [...open.values()][at]?.abort(new Error('left'));
+        else if (kind === 'release') held.splice(at % Math.max(1, held.length), 1)[0]?.[Symbol.dispose]();
+        else clock.advance(at * 3);
+        assert.ok(admission.running <= limits.maxInFlight && admission.waiting <= limits.maxQueued);
+        assert.ok(admission.runningPromptTokens <= limits.maxPromptTokens);
+        await settle();
+      }
+      for (let round = 0; admission.running + admission.waiting > 0; round++) {
+        assert.ok(round <= asked, 'places are passed on until nobody waits');
+        for (const place of held.splice(0)) place[Symbol.dispose]();
+        await settle();
+      }
+      for (const place of held.splice(0)) place[Symbol.dispose]();
+      assert.equal(ends.size, asked);
+      for (const count of ends.values()) assert.equal(count, 1);
+      assert.deepEqual([admission.running, admission.runningPromptTokens, clock.waiting], [0, 0, 0]);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('two game servers with equal demand and requests of different size get shares within 1.5 of each other', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.constantFrom('ask', 'leave', 'release'), { maxLength: 60 }),
-      async (steps) => {
-        const admission = new Admission({ engine: 'x', maxInFlight: 3, maxQueued: 5 });
-        const held: Disposable[] = [];
-        const controllers: AbortController[] = [];
-        for (const step of steps) {
-          if (step === 'ask') {
-            const controller = new AbortController();
-            controllers.push(controller);
-            admission.acquire('interactive', controller.signal).then(
-              (place) => held.push(place),
-              () => {},
-            );
-          } else if (step === 'leave') controllers.shift()?.abort(new Error('left'));
-          else held.shift()?.[Symbol.dispose]();
+      fc.integer({ min: 20, max: 900 }),
+      fc.integer({ min: 20, max: 900 }),
+      fc.integer({ min: 1, max: 8 }),
+      async (tokensA, tokensB, maxInFlight) => {
+        const { admission } = start({ maxInFlight, maxQueued: 64 });
+        const served: Record<string, number> = { a: 0, b: 0 };
+        const held: Place[] = [];
+        const demand = (source: 'a' | 'b', promptTokens: number) => {
+          const mine = ask({ source, promptTokens });
+          void admission.acquire(mine, never).then((place) => {
+            served[source] = (served[source] ?? 0) + tokenCost(mine);
+            held.push(place);
+            // It never stops asking, so it waits all along.
+            if (!isOver) demand(source, promptTokens);
+          });
+        };
+        let isOver = false;
+        for (let i = 0; i < 12; i++) {
+          demand('a', tokensA);
+          demand('b', tokensB);
+        }
+        for (let round = 0; round < 400; round++) {
           await Promise.resolve();
-          assert.ok(admission.running <= 3 && admission.waiting <= 5);
-        }
-        for (const controller of controllers) controller.abort(new Error('end'));
-        await new Promise(setImmediate);
-        while (held.length > 0) {
+          await Promise.resolve();
           held.shift()?.[Symbol.dispose]();
-          await new Promise(setImmediate);
         }
-        assert.equal(admission.running, 0);
-        assert.equal(admission.waiting, 0);
+        isOver = true;
+        const ratio = (served['a'] ?? 0) / (served['b'] ?? 1);
+        assert.ok(ratio < 1.5 && ratio > 1 / 1.5, `${served['a']} and ${served['b']} tokens`);
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 25 },
   );
 });

@@ -1,10 +1,12 @@
 /**
- * Places at one engine. Most engines queue without bound, so admission is ours (design §5): so many in flight, so many
- * waiting, interactive before ambient, and a place asked for is either given, refused at once, or given up by its signal.
+ * Places at one engine. Most engines queue without bound, so admission is ours (design §5): so many requests and prompt
+ * tokens in flight, so many waiting. Interactive goes before ambient, which still gets every ninth place; within each,
+ * fair-queue.ts decides. A place asked for is given, refused, or given up by its signal: exactly one of them, once.
  */
 import type { Priority } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
+import { FairQueue, type QueueEntry } from './fair-queue.ts';
 
 export interface AdmissionAsk {
   readonly priority: Priority;
@@ -24,41 +26,66 @@ export interface Place extends Disposable {
   readonly waitedMs: number;
 }
 
-interface Waiter {
-  readonly priority: Priority;
-  readonly admit: () => void;
-}
-
-/** After this many interactive admissions in a row a waiting ambient one goes next, so that none starves. */
-const INTERACTIVE_RUN_MAX = 8;
-
 export interface AdmissionOptions {
+  /** Its name in the configuration, for messages. */
   readonly engine: string;
   readonly maxInFlight: number;
-  /** Prompt tokens in flight at once; null or left out: bounded by `maxInFlight` alone. */
+  /** Prompt tokens in flight at once; null: bounded by `maxInFlight` alone. */
   readonly maxPromptTokens?: number | null;
   readonly maxQueued: number;
 }
 
+interface Waiter {
+  readonly ask: AdmissionAsk;
+  readonly askedMonoMs: number;
+  admit(): void;
+  refuse(error: ServiceError): void;
+}
+
+type Entry = QueueEntry<Waiter>;
+
+/** After this many interactive admissions in a row a waiting ambient one goes next, so that none starves. */
+export const INTERACTIVE_RUN_MAX = 8;
+/** Decoding a token costs about twice as much as reading one (Sheng et al. 2024, as vendors' prices). */
+export const OUTPUT_TOKEN_COST = 2;
+/** Two lines of tier 2 (900 prompt tokens and 60 words each): so far an early deadline bends fairness. */
+export const FAIRNESS_SLACK_TOKENS = 2_048;
+/** Weight of the newest place in the running mean of milliseconds per token. */
+const NEWEST_SHARE = 0.1;
+
+/** What a request is charged in fairness, in tokens; at least 1. */
+export function tokenCost(ask: Pick<AdmissionAsk, 'promptTokens' | 'maxTokens'>): number {
+  return Math.max(1, ask.promptTokens + OUTPUT_TOKEN_COST * ask.maxTokens);
+}
+
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #clock: Pick<Clock, 'monotonicMs' | 'timer'> | null;
-  readonly #waiters: Record<Priority, Set<Waiter>> = { interactive: new Set(), ambient: new Set() };
+  readonly #clock: Pick<Clock, 'monotonicMs' | 'timer'>;
+  readonly #queues: Readonly<Record<Priority, FairQueue<Waiter>>> = {
+    interactive: new FairQueue(FAIRNESS_SLACK_TOKENS),
+    ambient: new FairQueue(FAIRNESS_SLACK_TOKENS),
+  };
   #running = 0;
   #runningPromptTokens = 0;
+  #runningCost = 0;
   #interactiveRun = 0;
+  /** Milliseconds that a place is held, per token of its cost; null until one was given back. */
+  #holdMsPerToken: number | null = null;
 
-  constructor(options: AdmissionOptions, parts?: { readonly clock: Pick<Clock, 'monotonicMs' | 'timer'> }) {
+  constructor(
+    options: AdmissionOptions,
+    parts: { readonly clock: Pick<Clock, 'monotonicMs' | 'timer'> } = { clock: STANDING_CLOCK },
+  ) {
     this.#options = options;
-    this.#clock = parts?.clock ?? null;
+    this.#clock = parts.clock;
+  }
+
+  get options(): AdmissionOptions {
+    return this.#options;
   }
 
   get running(): number {
     return this.#running;
-  }
-
-  get waiting(): number {
-    return this.#waiters.interactive.size + this.#waiters.ambient.size;
   }
 
   /** Prompt tokens of the requests under way. */
@@ -66,76 +93,207 @@ export class Admission {
     return this.#runningPromptTokens;
   }
 
-  get options(): AdmissionOptions {
-    return this.#options;
-  }
-
-  /** Milliseconds that a new request of this priority would probably wait; 0 when a place is free or nothing is known. */
-  predictedWaitMs(_priority: Priority): number {
-    return 0;
+  get waiting(): number {
+    return this.#queues.interactive.size + this.#queues.ambient.size;
   }
 
   /**
-   * Resolves to a place, to be disposed when the work has ended. Throws `overloaded` at once when the queue is full or the
-   * predicted wait passes the deadline; aborting while waiting leaves the queue and rejects with the signal's reason.
+   * Milliseconds that the first request of a new player would probably wait; 0 when a place is free or nothing is known.
+   * An upper estimate, for choosing between replicas: `acquire` looks at the flow that asks.
    */
-  acquire(ask: AdmissionAsk | Priority, signal: AbortSignal): Promise<Place> {
-    const priority = typeof ask === 'string' ? ask : ask.priority;
-    const askedMonoMs = this.#clock?.monotonicMs() ?? 0;
+  predictedWaitMs(priority: Priority): number {
+    if (this.waiting === 0 && this.#running < this.#options.maxInFlight) return 0;
+    const { interactive, ambient } = this.#queues;
+    return this.#waitMs(interactive.cost + (priority === 'ambient' ? ambient.cost : 0));
+  }
+
+  /**
+   * Resolves to a place, to be disposed when the work has ended. Throws `overloaded` (details `queue: ours`) at once when
+   * the queue is full or the predicted wait passes the deadline, later when the deadline comes first or a flow that has
+   * less takes the place in the queue; `context_length_exceeded` for a prompt over the engine's token limit. Aborting
+   * while waiting leaves the queue and rejects with the signal's reason.
+   */
+  acquire(asked: AdmissionAsk | Priority, signal: AbortSignal): Promise<Place> {
+    const ask = typeof asked === 'string' ? { ...NAMELESS, priority: asked } : asked;
     if (signal.aborted) return Promise.reject(signal.reason as Error);
-    if (this.#running < this.#options.maxInFlight && this.waiting === 0)
-      return Promise.resolve(this.#place(askedMonoMs));
-    if (this.waiting >= this.#options.maxQueued) {
-      const { engine, maxQueued } = this.#options;
+    const { engine, maxPromptTokens } = this.#options;
+    if (ask.promptTokens > (maxPromptTokens ?? Number.POSITIVE_INFINITY))
       return Promise.reject(
         new ServiceError(
-          'overloaded',
-          `the queue of engine ${engine} is full: ${this.waiting} wait, the limit is ${maxQueued} (engines.${engine}.maxQueued)`,
+          'context_length_exceeded',
+          `a prompt of ${ask.promptTokens} tokens is over the ${maxPromptTokens} that engine ${engine} takes at once (engines.${engine}.maxPromptTokens)`,
         ),
       );
+    const queue = this.#queues[ask.priority];
+    const nowMs = this.#clock.monotonicMs();
+    const cost = tokenCost(ask);
+    const player = ask.player ?? '';
+    if (this.waiting === 0 && this.#hasRoom(ask)) {
+      const charged = { source: ask.source, player, cost };
+      queue.serve(charged);
+      return Promise.resolve(this.#place(ask, charged, nowMs));
     }
+    const waitMs = this.#waitMs(
+      queue.costAhead(ask.source, player, cost) +
+        (ask.priority === 'ambient' ? this.#queues.interactive.cost : 0),
+    );
+    if (nowMs + waitMs > ask.deadlineMonoMs)
+      return Promise.reject(
+        this.#overloaded(
+          `the wait for engine ${engine} would be about ${Math.round(waitMs)} ms, and ${Math.max(0, Math.round(ask.deadlineMonoMs - nowMs))} ms are left`,
+          waitMs,
+        ),
+      );
+    if (this.waiting >= this.#options.maxQueued) {
+      const victim = this.#victimFor(ask);
+      const full = this.#overloaded(
+        `the queue of engine ${engine} is full: ${this.waiting} wait, the limit is ${this.#options.maxQueued} (engines.${engine}.maxQueued)`,
+        waitMs,
+      );
+      if (victim === null) return Promise.reject(full);
+      victim.refuse(full);
+    }
+    return this.#wait(ask, { source: ask.source, player, cost }, signal);
+  }
+
+  #wait(
+    ask: AdmissionAsk,
+    charged: Pick<Entry, 'source' | 'player' | 'cost'>,
+    signal: AbortSignal,
+  ): Promise<Place> {
+    const queue = this.#queues[ask.priority];
+    const askedMonoMs = this.#clock.monotonicMs();
     return new Promise((resolve, reject) => {
-      const queue = this.#waiters[priority];
-      const onAbort = () => {
-        queue.delete(waiter);
-        reject(signal.reason as Error);
+      const refuse = (reason: unknown) => {
+        if (!queue.remove(entry)) return;
+        unhook();
+        reject(reason as Error);
       };
-      const waiter: Waiter = {
-        priority,
-        admit: () => {
-          signal.removeEventListener('abort', onAbort);
-          resolve(this.#place(askedMonoMs));
+      const leave = (reason: unknown) => {
+        refuse(reason);
+        // It may have been the one that did not fit the token limit.
+        this.#admit();
+      };
+      const onAbort = () => leave(signal.reason);
+      const late = () => leave(this.#late(askedMonoMs));
+      const timer = Number.isFinite(ask.deadlineMonoMs)
+        ? this.#clock.timer(ask.deadlineMonoMs - askedMonoMs, late)
+        : null;
+      const unhook = () => {
+        signal.removeEventListener('abort', onAbort);
+        timer?.[Symbol.dispose]();
+      };
+      const entry: Entry = {
+        ...charged,
+        deadlineMonoMs: ask.deadlineMonoMs,
+        value: {
+          ask,
+          askedMonoMs,
+          admit: () => {
+            unhook();
+            resolve(this.#place(ask, charged, askedMonoMs));
+          },
+          refuse,
         },
       };
       signal.addEventListener('abort', onAbort, { once: true });
-      queue.add(waiter);
+      queue.push(entry);
     });
   }
 
-  #place(askedMonoMs: number): Place {
+  #place(ask: AdmissionAsk, charged: Pick<Entry, 'source' | 'player' | 'cost'>, askedMonoMs: number): Place {
+    const admittedMonoMs = this.#clock.monotonicMs();
     this.#running += 1;
-    let held = true;
+    this.#runningPromptTokens += ask.promptTokens;
+    this.#runningCost += charged.cost;
+    let isHeld = true;
     return {
-      waitedMs: (this.#clock?.monotonicMs() ?? 0) - askedMonoMs,
+      waitedMs: admittedMonoMs - askedMonoMs,
       [Symbol.dispose]: () => {
-        if (!held) return;
-        held = false;
+        if (!isHeld) return;
+        isHeld = false;
         this.#running -= 1;
-        this.#admitNext();
+        this.#runningPromptTokens -= ask.promptTokens;
+        this.#runningCost -= charged.cost;
+        this.#queues[ask.priority].release(charged);
+        this.#learn((this.#clock.monotonicMs() - admittedMonoMs) / charged.cost);
+        this.#admit();
       },
     };
   }
 
-  #admitNext(): void {
-    if (this.#running >= this.#options.maxInFlight) return;
-    const { interactive, ambient } = this.#waiters;
-    const ambientTurn =
-      ambient.size > 0 && (interactive.size === 0 || this.#interactiveRun >= INTERACTIVE_RUN_MAX);
-    const queue = ambientTurn ? ambient : interactive;
-    const [next] = queue;
-    if (next === undefined) return;
-    queue.delete(next);
-    this.#interactiveRun = ambientTurn ? 0 : this.#interactiveRun + 1;
-    next.admit();
+  /** Gives places while there is room. The next in line is waited for when it does not fit: a large prompt must not starve. */
+  #admit(): void {
+    for (;;) {
+      const { interactive, ambient } = this.#queues;
+      const isAmbientTurn =
+        ambient.size > 0 && (interactive.size === 0 || this.#interactiveRun >= INTERACTIVE_RUN_MAX);
+      const queue = isAmbientTurn ? ambient : interactive;
+      const next = queue.peek();
+      if (next === null) return;
+      // Its own timer has not rung yet.
+      if (next.deadlineMonoMs < this.#clock.monotonicMs()) {
+        next.value.refuse(this.#late(next.value.askedMonoMs));
+        continue;
+      }
+      if (!this.#hasRoom(next.value.ask)) return;
+      queue.take();
+      this.#interactiveRun = isAmbientTurn ? 0 : this.#interactiveRun + 1;
+      next.value.admit();
+    }
+  }
+
+  #hasRoom(ask: AdmissionAsk): boolean {
+    const { maxInFlight, maxPromptTokens } = this.#options;
+    return (
+      this.#running < maxInFlight &&
+      this.#runningPromptTokens + ask.promptTokens <= (maxPromptTokens ?? Number.POSITIVE_INFINITY)
+    );
+  }
+
+  /** Who leaves a full queue for this newcomer; null: the newcomer does. */
+  #victimFor(ask: AdmissionAsk): Waiter | null {
+    const { interactive, ambient } = this.#queues;
+    if (ask.priority === 'interactive' && ambient.size > 0) return ambient.last()?.value ?? null;
+    const queue = ask.priority === 'interactive' ? interactive : ambient;
+    return queue.victimFor(ask.source, ask.player ?? '')?.value ?? null;
+  }
+
+  /** Milliseconds until so many tokens were served and the next place is free. */
+  #waitMs(tokensAhead: number): number {
+    if (this.#holdMsPerToken === null || this.#running === 0) return 0;
+    const nextPlace = this.#runningCost / this.#running;
+    return ((tokensAhead + nextPlace) * this.#holdMsPerToken) / this.#running;
+  }
+
+  #learn(holdMsPerToken: number): void {
+    this.#holdMsPerToken =
+      this.#holdMsPerToken === null
+        ? holdMsPerToken
+        : this.#holdMsPerToken + (holdMsPerToken - this.#holdMsPerToken) * NEWEST_SHARE;
+  }
+
+  #late(askedMonoMs: number): ServiceError {
+    const waitedMs = Math.round(this.#clock.monotonicMs() - askedMonoMs);
+    return this.#overloaded(`no place at engine ${this.#options.engine} within ${waitedMs} ms`, 0);
+  }
+
+  #overloaded(message: string, retryAfterMs: number): ServiceError {
+    return new ServiceError('overloaded', message, {
+      details: { queue: 'ours', retryAfterMs: Math.ceil(retryAfterMs) },
+    });
   }
 }
+
+const NAMELESS = {
+  player: null,
+  source: 'local',
+  promptTokens: 0,
+  maxTokens: 0,
+  deadlineMonoMs: Number.POSITIVE_INFINITY,
+} as const;
+
+const STANDING_CLOCK: Pick<Clock, 'monotonicMs' | 'timer'> = {
+  monotonicMs: () => 0,
+  timer: () => ({ [Symbol.dispose]: () => {} }),
+};

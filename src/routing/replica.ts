@@ -72,7 +72,6 @@ export class Replica {
   readonly counter: TokenCounter;
   readonly model: string;
   readonly modelVersion: string | null;
-  readonly contextTokens: number | null;
   readonly isPaid: boolean;
   readonly origin: string | null;
   readonly admission: Admission;
@@ -84,6 +83,7 @@ export class Replica {
   readonly #cooldown: CooldownOptions;
   readonly #clock: Clock;
   readonly #random: Pick<Random, 'next'>;
+  #contextTokens: number | null;
   #isReady = false;
   #coolUntilMonoMs = Number.NEGATIVE_INFINITY;
   #throttledInRow = 0;
@@ -98,7 +98,7 @@ export class Replica {
     this.counter = settings.counter;
     this.model = settings.model;
     this.modelVersion = settings.modelVersion;
-    this.contextTokens = settings.contextTokens;
+    this.#contextTokens = settings.contextTokens;
     this.isPaid = settings.isPaid;
     this.origin = settings.origin;
     this.#cooldown = settings.cooldown;
@@ -107,6 +107,16 @@ export class Replica {
     this.admission = new Admission(settings.admission, parts);
     this.breaker = new Breaker(settings.breaker, parts);
     this.pace = new Pace(settings.pace, parts);
+  }
+
+  /** Prompt and answer together; null where neither the configuration nor the engine says. */
+  get contextTokens(): number | null {
+    return this.#contextTokens;
+  }
+
+  /** By its host: what the engine itself says; the configuration goes before it. */
+  learnContext(tokens: number): void {
+    this.#contextTokens ??= tokens;
   }
 
   get isReady(): boolean {

@@ -1,0 +1,327 @@
+/**
+ * Who is served next: sources share tokens fairly, players share within their source, and as far as that allows the
+ * earliest deadline goes first. Fair queueing by start tags (Goyal, Vin, Cheng 1996, "Start-time Fair Queuing"), counted in
+ * tokens as in "Fairness in Serving Large Language Models" (Sheng et al. 2024), on two levels. Pure: no time, no chance.
+ *
+ * A flow's tag is the tokens it was given in this time of contention. A flow may be served while its tag is at most
+ * `slackTokens` above the lowest; among those the earliest deadline is. So two flows that wait all along are never
+ * further apart than 2 · (slackTokens + the dearest request), and a flow is overtaken by at most slackTokens plus one
+ * request of each other flow, however late its deadline: nobody starves.
+ */
+import { invariant } from '../lib/invariant.ts';
+
+export interface QueueEntry<T> {
+  readonly source: string;
+  readonly player: string;
+  /** Tokens that it will be charged; more than 0. */
+  readonly cost: number;
+  /** Earlier goes first; infinite: after all others of its flow. */
+  readonly deadlineMonoMs: number;
+  readonly value: T;
+}
+
+interface Flow {
+  tag: number;
+  /** Requests waiting, and what they cost together. */
+  waiting: number;
+  waitingCost: number;
+  /** Requests being served, and what they were charged. */
+  running: number;
+  runningCost: number;
+}
+
+interface PlayerFlow<T> extends Flow {
+  /** By deadline, then by arrival. */
+  readonly entries: QueueEntry<T>[];
+}
+
+interface SourceFlow<T> extends Flow {
+  readonly players: Flows<PlayerFlow<T>>;
+}
+
+/** Flows that neither wait nor run keep their tag while it is ahead; beyond this many the oldest are forgotten. */
+const IDLE_FLOWS_MAX = 1_024;
+
+/** The flows of one level, and their virtual time: the tag that a flow with nothing to its account begins with. */
+class Flows<F extends Flow> {
+  readonly byKey = new Map<string, F>();
+  readonly #slack: number;
+  readonly #create: () => F;
+  #virtual = 0;
+  #active = 0;
+
+  constructor(slack: number, create: () => F) {
+    this.#slack = slack;
+    this.#create = create;
+  }
+
+  /** The flow of this key, which begins at virtual time when it waited and ran for nothing. */
+  open(key: string): F {
+    let flow = this.byKey.get(key);
+    if (flow === undefined) {
+      flow = this.#create();
+      this.byKey.set(key, flow);
+    }
+    if (flow.waiting === 0 && flow.running === 0) {
+      flow.tag = Math.max(flow.tag, this.#virtual);
+      this.#active += 1;
+    }
+    return flow;
+  }
+
+  /** To be called after a flow may have come to rest. It is remembered only while others wait. */
+  rest(key: string, flow: F, isContended: boolean): void {
+    if (!isContended) flow.tag = flow.runningCost;
+    if (flow.waiting > 0 || flow.running > 0) return;
+    this.#active -= 1;
+    if (!isContended) this.byKey.delete(key);
+    else if (this.byKey.size - this.#active > IDLE_FLOWS_MAX) this.#forgetIdle();
+  }
+
+  /** The waiting flow that is next, by its tag and then by `deadlineOf` it; null when none waits. */
+  next(deadlineOf: (flow: F) => number): F | null {
+    const limit = this.#lowestTag() + this.#slack;
+    let next: F | null = null;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const flow of this.byKey.values()) {
+      if (flow.waiting === 0 || flow.tag > limit) continue;
+      const deadline = deadlineOf(flow);
+      if (next !== null && (deadline > earliest || (deadline === earliest && flow.tag >= next.tag))) continue;
+      next = flow;
+      earliest = deadline;
+    }
+    return next;
+  }
+
+  /** A flow was given tokens while others waited: virtual time moves by the fair share of each active flow. */
+  charge(flow: F, cost: number): void {
+    flow.tag += cost;
+    this.#virtual += cost / Math.max(1, this.#active);
+    const lowest = this.#lowestTag();
+    if (lowest !== Number.POSITIVE_INFINITY) this.#virtual = Math.max(this.#virtual, lowest);
+  }
+
+  /** Nobody waits: what was used of idle capacity is nobody's debt; what is in flight counts at the next contention. */
+  settle(): void {
+    this.#virtual = 0;
+    for (const [key, flow] of this.byKey) {
+      if (flow.running === 0 && flow.waiting === 0) this.byKey.delete(key);
+      else flow.tag = flow.runningCost;
+    }
+  }
+
+  #lowestTag(): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const { waiting, tag } of this.byKey.values()) if (waiting > 0 && tag < lowest) lowest = tag;
+    return lowest;
+  }
+
+  #forgetIdle(): void {
+    for (const [key, flow] of this.byKey)
+      if (flow.waiting === 0 && flow.running === 0 && flow.tag <= this.#virtual) this.byKey.delete(key);
+    for (const [key, flow] of this.byKey) {
+      if (this.byKey.size - this.#active <= IDLE_FLOWS_MAX) break;
+      if (flow.waiting === 0 && flow.running === 0) this.byKey.delete(key);
+    }
+  }
+}
+
+export class FairQueue<T> {
+  readonly #sources: Flows<SourceFlow<T>>;
+  #size = 0;
+  #cost = 0;
+
+  /** `slackTokens`: how far the earliest deadline may bend fairness, in tokens. */
+  constructor(slackTokens: number) {
+    this.#sources = new Flows(slackTokens, () => ({
+      ...emptyFlow(),
+      players: new Flows<PlayerFlow<T>>(slackTokens, () => ({ ...emptyFlow(), entries: [] })),
+    }));
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** What all that waits will be charged. */
+  get cost(): number {
+    return this.#cost;
+  }
+
+  /** Flows that are remembered, at most those that wait or run and a bounded number of others; for tests of memory. */
+  get flows(): number {
+    let count = this.#sources.byKey.size;
+    for (const { players } of this.#sources.byKey.values()) count += players.byKey.size;
+    return count;
+  }
+
+  push(entry: QueueEntry<T>): void {
+    const source = this.#sources.open(entry.source);
+    const player = source.players.open(entry.player);
+    const { entries } = player;
+    let low = 0;
+    let high = entries.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((entries[middle]?.deadlineMonoMs ?? 0) <= entry.deadlineMonoMs) low = middle + 1;
+      else high = middle;
+    }
+    entries.splice(low, 0, entry);
+    this.#wait(source, player, entry, 1);
+  }
+
+  /** The entry that `take` would give; null when none waits. */
+  peek(): QueueEntry<T> | null {
+    const source = this.#sources.next(earliestOfSource);
+    return source?.players.next(earliestOfPlayer)?.entries[0] ?? null;
+  }
+
+  /** Serves the next entry: it runs until `release`. */
+  take(): QueueEntry<T> | null {
+    const entry = this.peek();
+    if (entry === null) return null;
+    const [source, player] = this.#flowsOf(entry);
+    player.entries.shift();
+    this.#wait(source, player, entry, -1);
+    run(source, entry.cost, 1);
+    run(player, entry.cost, 1);
+    source.players.charge(player, entry.cost);
+    this.#sources.charge(source, entry.cost);
+    if (this.#size === 0) this.#settle();
+    return entry;
+  }
+
+  /** Serves an entry that never waited because there was room. */
+  serve(entry: Pick<QueueEntry<T>, 'source' | 'player' | 'cost'>): void {
+    const source = this.#sources.open(entry.source);
+    const player = source.players.open(entry.player);
+    run(source, entry.cost, 1);
+    run(player, entry.cost, 1);
+    if (this.#size > 0) {
+      source.players.charge(player, entry.cost);
+      this.#sources.charge(source, entry.cost);
+    } else {
+      source.tag = source.runningCost;
+      player.tag = player.runningCost;
+    }
+  }
+
+  /** What was taken or served has ended. */
+  release(entry: Pick<QueueEntry<T>, 'source' | 'player' | 'cost'>): void {
+    const [source, player] = this.#flowsOf(entry);
+    run(source, entry.cost, -1);
+    run(player, entry.cost, -1);
+    this.#rest(entry, source, player);
+  }
+
+  /** Takes an entry out unserved. False when it does not wait. */
+  remove(entry: QueueEntry<T>): boolean {
+    const source = this.#sources.byKey.get(entry.source);
+    const player = source?.players.byKey.get(entry.player);
+    const at = player?.entries.indexOf(entry) ?? -1;
+    if (source === undefined || player === undefined || at === -1) return false;
+    player.entries.splice(at, 1);
+    this.#wait(source, player, entry, -1);
+    this.#rest(entry, source, player);
+    if (this.#size === 0) this.#settle();
+    return true;
+  }
+
+  /**
+   * The tokens that are probably served before a new request of this flow would be: each other flow gets no more than
+   * this one does until then. Deadlines are not looked at.
+   */
+  costAhead(sourceKey: string, playerKey: string, cost: number): number {
+    const source = this.#sources.byKey.get(sourceKey);
+    const player = source?.players.byKey.get(playerKey);
+    const ownPlayer = (player?.waitingCost ?? 0) + cost;
+    let ownSource = ownPlayer;
+    for (const other of source?.players.byKey.values() ?? [])
+      if (other !== player) ownSource += Math.min(other.waitingCost, ownPlayer);
+    let all = ownSource;
+    for (const other of this.#sources.byKey.values())
+      if (other !== source) all += Math.min(other.waitingCost, ownSource);
+    return all - cost;
+  }
+
+  /**
+   * Who makes room for a newcomer when the queue is full (McKenney 1990: the longest queue is cut): the latest deadline of
+   * the player who waits most often in the source that does; null when the newcomer's own flow is as full.
+   */
+  victimFor(sourceKey: string, playerKey: string): QueueEntry<T> | null {
+    const own = this.#sources.byKey.get(sourceKey);
+    const source = fullest(this.#sources);
+    if (source !== null && source.waiting > (own?.waiting ?? 0) + 1) return lastOf(source);
+    const ownPlayer = own?.players.byKey.get(playerKey);
+    const player = own === undefined ? null : fullest(own.players);
+    return player !== null && player.waiting > (ownPlayer?.waiting ?? 0) + 1
+      ? (player.entries.at(-1) ?? null)
+      : null;
+  }
+
+  /** The latest deadline of the fullest flow; null when none waits. */
+  last(): QueueEntry<T> | null {
+    const source = fullest(this.#sources);
+    return source === null ? null : lastOf(source);
+  }
+
+  #flowsOf(entry: Pick<QueueEntry<T>, 'source' | 'player'>): [SourceFlow<T>, PlayerFlow<T>] {
+    const source = this.#sources.byKey.get(entry.source);
+    const player = source?.players.byKey.get(entry.player);
+    invariant(
+      source !== undefined && player !== undefined,
+      `a place of ${entry.source} that was never given`,
+    );
+    return [source, player];
+  }
+
+  #wait(source: SourceFlow<T>, player: PlayerFlow<T>, entry: QueueEntry<T>, sign: 1 | -1): void {
+    source.waiting += sign;
+    source.waitingCost += sign * entry.cost;
+    player.waiting += sign;
+    player.waitingCost += sign * entry.cost;
+    this.#size += sign;
+    this.#cost += sign * entry.cost;
+  }
+
+  #rest(entry: Pick<QueueEntry<T>, 'source' | 'player'>, source: SourceFlow<T>, player: PlayerFlow<T>): void {
+    const isContended = this.#size > 0;
+    source.players.rest(entry.player, player, isContended);
+    this.#sources.rest(entry.source, source, isContended);
+  }
+
+  #settle(): void {
+    this.#sources.settle();
+    for (const { players } of this.#sources.byKey.values()) players.settle();
+  }
+}
+
+function emptyFlow(): Flow {
+  return { tag: 0, waiting: 0, waitingCost: 0, running: 0, runningCost: 0 };
+}
+
+function run(flow: Flow, cost: number, sign: 1 | -1): void {
+  flow.running += sign;
+  flow.runningCost += sign * cost;
+}
+
+function earliestOfPlayer<T>(flow: PlayerFlow<T>): number {
+  return flow.entries[0]?.deadlineMonoMs ?? Number.POSITIVE_INFINITY;
+}
+
+/** Of the player that is next in the source: the deadline that choosing the source would serve. */
+function earliestOfSource<T>(flow: SourceFlow<T>): number {
+  const player = flow.players.next(earliestOfPlayer);
+  return player === null ? Number.POSITIVE_INFINITY : earliestOfPlayer(player);
+}
+
+function fullest<F extends Flow>(flows: Flows<F>): F | null {
+  let fullest: F | null = null;
+  for (const flow of flows.byKey.values())
+    if (flow.waiting > 0 && (fullest === null || flow.waiting > fullest.waiting)) fullest = flow;
+  return fullest;
+}
+
+function lastOf<T>(source: SourceFlow<T>): QueueEntry<T> | null {
+  return fullest(source.players)?.entries.at(-1) ?? null;
+}
