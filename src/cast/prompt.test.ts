@@ -302,3 +302,51 @@ test('one who hangs up does not take the prefix from those who wait for the same
   await assert.rejects(first, /gone/);
   assert.equal((await second).messages[0]?.role, 'system');
 });
+
+test('while a prefix is made, the hang-up of one player is no other player’s, and who cannot wait does not', async () => {
+  const assembler = createPromptAssembler();
+  const input = inputOf({ maxPromptTokens: 9_000 });
+  const counted = Promise.withResolvers<number>();
+  let isStopped = false;
+  const slow: TokenCounter = {
+    count: (_text, signal) => {
+      signal.addEventListener('abort', () => {
+        isStopped = true;
+        counted.reject(signal.reason);
+      });
+      return counted.promise;
+    },
+  };
+  const [first, hurried, patient] = [new AbortController(), new AbortController(), new AbortController()];
+  const asked = [first, hurried, patient].map(({ signal }) => assembler.assemble(input, slow, signal));
+  const settled = Promise.allSettled(asked);
+  first.abort(new ServiceError('client_closed', 'gone'));
+  hurried.abort(new ServiceError('deadline_exceeded', 'late'));
+  await assert.rejects(asked[0] as Promise<unknown>, { code: 'client_closed' });
+  await assert.rejects(asked[1] as Promise<unknown>, { code: 'deadline_exceeded' });
+  assert.equal(isStopped, false, 'somebody still waits for it');
+  counted.resolve(7);
+  assert.ok((await asked[2])?.messages.length);
+  await settled;
+});
+
+test('a prefix that nobody waits for any more is not made, and the next who asks begins anew', async () => {
+  const assembler = createPromptAssembler();
+  const input = inputOf({ maxPromptTokens: 9_000 });
+  const only = new AbortController();
+  let isStopped = false;
+  const endless: TokenCounter = {
+    count: (_text, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          isStopped = true;
+          reject(signal.reason as Error);
+        });
+      }),
+  };
+  const asked = assembler.assemble(input, endless, only.signal);
+  only.abort(new ServiceError('client_closed', 'gone'));
+  await assert.rejects(asked, { code: 'client_closed' });
+  assert.equal(isStopped, true);
+  assert.ok((await assembler.assemble(input, counter, never)).messages.length);
+});

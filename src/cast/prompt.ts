@@ -7,6 +7,7 @@
 import type { DialogueContext, HistoryTurn, Tier, Trigger } from '../core/dialogue.ts';
 import type { ChatMessage, TokenCounter } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
+import { abortable } from '../lib/abort.ts';
 import type { World } from './cast.ts';
 import { conditionHolds, contextLookup, currentFacts, revealedSecrets } from './facts.ts';
 import { expandMacros } from './macros.ts';
@@ -104,48 +105,71 @@ interface Told {
   readonly text: string;
 }
 
-export function createPromptAssembler(): PromptAssembler {
-  const prefixes = new Map<string, { readonly persona: Persona; readonly prefix: Promise<StablePrefix> }>();
+/** A prefix that is being made or was made, for all who need it. */
+interface SharedPrefix {
+  readonly persona: Persona;
+  readonly prefix: Promise<StablePrefix>;
+  /** Stops the making once nobody waits for it any more. */
+  readonly abandon: AbortController;
+  waiting: number;
+  isMade: boolean;
+}
 
-  /** The same promise for all who ask meanwhile; a failed or aborted one is forgotten. */
-  function stablePrefix(
+export function createPromptAssembler(): PromptAssembler {
+  const prefixes = new Map<string, SharedPrefix>();
+
+  function startPrefix(key: string, input: PromptInput, budget: number, counter: TokenCounter): SharedPrefix {
+    const { persona, tier, world } = input;
+    const abandon = new AbortController();
+    const prefix = buildStablePrefix(persona, tier, world, budget, counter, abandon.signal);
+    const entry: SharedPrefix = { persona, prefix, abandon, waiting: 0, isMade: false };
+    prefix.then(
+      () => {
+        entry.isMade = true;
+      },
+      () => {
+        if (prefixes.get(key) === entry) prefixes.delete(key);
+      },
+    );
+    return entry;
+  }
+
+  /**
+   * Made once for all who ask meanwhile. Each waits only as long as its own signal lets it: neither the deadline nor the
+   * hang-up of one player is another's.
+   */
+  async function stablePrefix(
     input: PromptInput,
     counter: TokenCounter,
     signal: AbortSignal,
   ): Promise<StablePrefix> {
-    const { persona, tier, world } = input;
+    const { persona, tier } = input;
     const budget = input.personaTokens ?? PERSONA_TOKEN_BUDGET[tier];
     const key = `${persona.id}|${persona.version}|${tier}|${budget}`;
     const known = prefixes.get(key);
     prefixes.delete(key);
     // The same version with other content is a file edited in place while designing: the object tells them apart.
-    const entry =
-      known?.persona === persona
-        ? known
-        : { persona, prefix: buildStablePrefix(persona, tier, world, budget, counter, signal) };
+    const isKnown = known !== undefined && known.persona === persona && !known.abandon.signal.aborted;
+    const entry = isKnown ? known : startPrefix(key, input, budget, counter);
     prefixes.set(key, entry);
     for (const oldest of prefixes.keys()) {
       if (prefixes.size <= STABLE_PREFIXES_MAX) break;
       prefixes.delete(oldest);
     }
-    entry.prefix.catch(() => {
-      if (prefixes.get(key) === entry) prefixes.delete(key);
-    });
-    return entry.prefix;
+    if (entry.isMade) return await entry.prefix;
+    entry.waiting += 1;
+    try {
+      return await abortable(entry.prefix, signal);
+    } finally {
+      entry.waiting -= 1;
+      if (entry.waiting === 0 && !entry.isMade)
+        entry.abandon.abort(new Error('nobody waits for this prefix'));
+    }
   }
 
   return {
-    async assemble(input, counter, signal) {
-      let stable: StablePrefix;
-      try {
-        stable = await stablePrefix(input, counter, signal);
-      } catch (error) {
-        // Another request built it and was aborted; this one goes on.
-        if (signal.aborted) throw error;
-        stable = await stablePrefix(input, counter, signal);
-      }
-      return fit(input, stable, counter, signal);
-    },
+    assemble: async (input, counter, signal) =>
+      fit(input, await stablePrefix(input, counter, signal), counter, signal),
   };
 }
 
