@@ -107,3 +107,18 @@ test('game times compare as numbers when they are, and unknown ones are never la
   assert.equal(isLater(null, '1'), false);
   assert.equal(isLater('1', null), false);
 });
+
+test('a store that takes its time is waited for only as long as the signal lets it', async () => {
+  const store = new MapStore();
+  const asked = Promise.withResolvers<ConversationTurn[]>();
+  store.loadWindow = () => asked.promise;
+  const deadline = new AbortController();
+  const recalled = new ConversationMemory(store).recall(
+    { conversationId: 'c', timelineId: 'main', gameTime: null },
+    policy({}),
+    deadline.signal,
+  );
+  deadline.abort(new Error('no time is left'));
+  await assert.rejects(recalled, /no time is left/);
+  asked.resolve([]);
+});

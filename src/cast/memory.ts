@@ -10,6 +10,7 @@ import type {
   Summariser,
 } from '../core/conversation.ts';
 import type { HistoryTurn } from '../core/dialogue.ts';
+import { abortable } from '../lib/abort.ts';
 import type { Persona } from './persona.ts';
 
 /** Turns looked at for a summary, and for the place where a timeline branches off. */
@@ -54,7 +55,8 @@ export class ConversationMemory {
 
   /**
    * What the persona remembers, by its memory policy: nothing for `none`, else its `max_turns` last turns and, with
-   * `summary_tokens`, a summary of those before. Branches an unknown timeline. Throws `store_unavailable`.
+   * `summary_tokens`, a summary of those before. Branches an unknown timeline. Throws `store_unavailable`; aborting ends
+   * the wait at once, while the query itself ends by itself.
    */
   async recall(
     query: MemoryQuery,
@@ -63,12 +65,8 @@ export class ConversationMemory {
   ): Promise<ConversationWindow> {
     const readsBefore = memory.summary_tokens > 0;
     const turnsMax = readsBefore ? TURNS_READ_MAX : Math.max(1, memory.max_turns);
-    let turns = await this.#store.loadWindow(query.conversationId, query.timelineId, turnsMax);
-    signal.throwIfAborted();
-    if (turns.length === 0 && (await this.#branch(query))) {
-      turns = await this.#store.loadWindow(query.conversationId, query.timelineId, turnsMax);
-    }
-    signal.throwIfAborted();
+    // A store may take seconds to answer, waiting for another process; whoever asks waits as long as the signal lets it.
+    const turns = await abortable(this.#turns(query, turnsMax), signal);
     const nextTurn = (turns.at(-1)?.turn ?? -1) + 1;
     if (memory.policy === 'none') return { history: [], summary: null, nextTurn };
     const window = memory.max_turns === 0 ? [] : turns.slice(-memory.max_turns);
@@ -89,6 +87,12 @@ export class ConversationMemory {
   ): Promise<boolean> {
     const { heard, ...rest } = turn;
     return this.#store.appendTurn({ ...rest, npcText: heard.join(' ') });
+  }
+
+  async #turns(query: MemoryQuery, turnsMax: number): Promise<readonly ConversationTurn[]> {
+    const turns = await this.#store.loadWindow(query.conversationId, query.timelineId, turnsMax);
+    if (turns.length > 0 || !(await this.#branch(query))) return turns;
+    return await this.#store.loadWindow(query.conversationId, query.timelineId, turnsMax);
   }
 
   /** Whether the unknown timeline now begins with turns of another. */
