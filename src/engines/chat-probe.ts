@@ -89,7 +89,7 @@ export function createChatProbe(options: {
       try {
         if (typeof ready === 'function') await ready(ask, model, signal);
         else if (ready !== undefined) await expect200(name, await ask(ready, signal));
-        else await requireListed(name, model, await models(signal));
+        else requireListed(name, model, await models(signal));
       } catch (error) {
         throw asNotReady(error);
       }

@@ -60,7 +60,8 @@ export async function* readChatStream(
       if (isFinished) continue;
       // One chunk of bytes may hold many events; none of them is spoken once nobody listens.
       if (signal.aborted) throw signal.reason;
-      if (event.data === '[DONE]') {
+      // trtllm-serve leaves a space behind it (engines.md §2.3).
+      if (event.data.trimEnd() === '[DONE]') {
         const finish = state.finish();
         isFinished = true;
         yield finish;

@@ -5,25 +5,11 @@ import type { GenerateEvent } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Transport, WireRequest, WireResponse } from '../core/transport.ts';
 import { startChatServer } from '../testing/chat-server.ts';
-import { engineConformance, lineRequest } from '../testing/engine-conformance.ts';
+import { lineRequest } from '../testing/engine-conformance.ts';
 import { createOpenAiCompatible } from './openai-compatible.ts';
 import { createTransport } from './transport.ts';
 
 const dialect = { continuesAssistant: false, honoursPriority: false, reportsRunningUsage: false };
-
-engineConformance('The common dialect behind a small server', async () => {
-  const server = await startChatServer();
-  const transport = createTransport({ baseUrl: server.origin, connections: 8, connectTimeoutMs: 5_000 });
-  return {
-    engine: createOpenAiCompatible({ name: 'cloud', kind: 'openai', transport: () => transport, dialect }),
-    model: 'm',
-    untilIdle: () => server.untilRunning(0),
-    [Symbol.asyncDispose]: async () => {
-      await transport[Symbol.asyncDispose]();
-      await server[Symbol.asyncDispose]();
-    },
-  };
-});
 
 /** A transport that gives one reply; `sent` is what it was asked. */
 function replying(reply: Partial<WireResponse> & { readonly text?: string }) {

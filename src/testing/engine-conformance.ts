@@ -1,18 +1,52 @@
 /**
- * What every engine must do, whatever is behind it: exactly one finish, a true account, and no work left behind when
- * the listener is gone. Run for a small server, for written lines, and for the real embedded engine.
+ * What every engine must do, whatever is behind it: exactly one finish, a true account, what its capabilities promise,
+ * and no work left behind when the listener is gone. Run for doubles of every wire, for written lines, and for real
+ * engines where they are there.
  */
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { after, before, describe, it } from 'node:test';
-import type { Engine, GenerateEvent, GenerateRequest } from '../core/engine.ts';
+import { setImmediate as turnOfLoop } from 'node:timers/promises';
+import type {
+  Engine,
+  EngineLoad,
+  EngineProbe,
+  EngineUsage,
+  GenerateEvent,
+  GenerateRequest,
+} from '../core/engine.ts';
+import { ServiceError } from '../core/errors.ts';
+
+/** Where a request is when its listener hangs up. */
+export type RequestPhase = 'queued' | 'prefill' | 'decoding';
 
 export interface OpenedEngine extends AsyncDisposable {
   readonly engine: Engine;
   readonly model: string;
   /** Resolves once the engine itself says that it works on nothing. */
   untilIdle(): Promise<void>;
+  /** Its own probe: then its running count must rise with a line, and fall with its listener. */
+  readonly probe?: EngineProbe;
+  /** Serves one model whatever it is called, so that a wrong name is no error. */
+  readonly ignoresModel?: boolean;
+  /**
+   * Keeps the next requests in a phase until disposed; resolves when that is so. Left out: the engine cannot be told.
+   * Needs `probe`, or `load`.
+   */
+  readonly hold?: (phase: RequestPhase) => Promise<AsyncDisposable>;
+  /** The engine's own counts, where its wire does not tell them. */
+  readonly load?: () => EngineLoad;
 }
+
+/** A schema that any engine with structured output can follow, and that its answers can be checked by. */
+const MOOD_SCHEMA = {
+  type: 'object',
+  properties: { mood: { type: 'string', enum: ['calm', 'angry'] } },
+  required: ['mood'],
+  additionalProperties: false,
+} as const;
+
+const PATIENCE_MS = 30_000;
 
 /** A request as the dialogue makes it; long enough that it does not end by itself while a test hangs up. */
 export function lineRequest(changes: Partial<GenerateRequest> = {}): GenerateRequest {
@@ -56,6 +90,11 @@ export function engineConformance(
     after(() => opened[Symbol.asyncDispose]());
     const request = (changes: Partial<GenerateRequest> = {}) =>
       lineRequest({ model: opened.model, ...changes });
+    const answer = (changes: Partial<GenerateRequest> = {}) =>
+      all(opened.engine.generate(request(changes), new AbortController().signal));
+
+    promises(() => opened, request, answer);
+    cancelling(() => opened, request);
 
     it('ends with exactly one finish, after text, with an account', async () => {
       const events = await all(
@@ -64,14 +103,8 @@ export function engineConformance(
       assert.ok(events.some((event) => event.type === 'text' && event.text !== ''));
       const finish = soleFinish(events);
       assert.ok(finish.reason === 'stop' || finish.reason === 'length');
-      for (const count of [
-        finish.usage.promptTokens,
-        finish.usage.cachedTokens,
-        finish.usage.completionTokens,
-      ])
-        assert.ok(Number.isSafeInteger(count) && count >= 0);
-      assert.ok(finish.usage.cachedTokens <= finish.usage.promptTokens);
       assert.ok(finish.usage.completionTokens <= 12);
+      for (const event of events) if (event.type !== 'text') assertAccount(event.usage);
     });
 
     it('stops at the most tokens, and says so', async () => {
@@ -138,6 +171,132 @@ export function engineConformance(
       assert.deepEqual(getEventListeners(controller.signal, 'abort'), []);
     });
   });
+}
+
+type Ask = (changes?: Partial<GenerateRequest>) => Promise<GenerateEvent[]>;
+type MakeRequest = (changes?: Partial<GenerateRequest>) => GenerateRequest;
+
+/** What its capabilities say, and what every engine with a model must do with a request. */
+function promises(opened: () => OpenedEngine, request: MakeRequest, answer: Ask): void {
+  it('stops at a stop string, which is not heard', async (context) => {
+    if (opened().engine.isWritten) return context.skip('a written line is said whole');
+    const whole = textOf(await answer({ maxTokens: 24 }));
+    const words = whole.trim().split(/\s+/);
+    const stop = words[Math.floor(words.length / 2)];
+    assert.ok(stop !== undefined && words.length > 2, `too few words to stop at: ${whole}`);
+    const events = await answer({ maxTokens: 24, stop: ['\u0001never', stop] });
+    const text = textOf(events);
+    assert.ok(!text.includes(stop), `${stop} is heard in: ${text}`);
+    // A real engine may choose other words the second time; the same ones must stop.
+    if (whole.startsWith(text)) assert.equal(soleFinish(events).reason, 'stop');
+    await opened().untilIdle();
+  });
+
+  it('takes more stop strings than any engine does', async (context) => {
+    if (opened().engine.isWritten) return context.skip('a written line is said whole');
+    const stop = Array.from({ length: 12 }, (_, index) => `\u0001stop${index}`);
+    soleFinish(await answer({ maxTokens: 4, stop }));
+  });
+
+  it('takes every number that shapes the sampling', async () => {
+    const numbers = { temperature: 0.8, topP: 0.9, minP: 0.05, repetitionPenalty: 1.1, seed: 7 };
+    soleFinish(await answer({ maxTokens: 4, ...numbers }));
+    soleFinish(await answer({ maxTokens: 4, priority: 'ambient' }));
+  });
+
+  it('answers by a schema as far as it says', async (context) => {
+    const { structuredOutput } = opened().engine.capabilities;
+    if (structuredOutput === 'none') return context.skip('no structured output');
+    const events = await answer({ maxTokens: 100, responseSchema: MOOD_SCHEMA });
+    assert.equal(soleFinish(events).reason, 'stop');
+    const value: unknown = JSON.parse(textOf(events));
+    assert.ok(typeof value === 'object' && value !== null);
+    if (structuredOutput === 'schema')
+      assert.ok(['calm', 'angry'].includes((value as { mood: string }).mood), textOf(events));
+  });
+
+  it('goes on from what was said, where it says that it can', async (context) => {
+    if (!opened().engine.capabilities.continuesAssistant) return context.skip('goes on by instruction');
+    const said = 'wörd0 wörd1 wörd2 ';
+    const events = await answer({ maxTokens: 8, assistantPrefix: said });
+    soleFinish(events);
+    assert.ok(!textOf(events).startsWith(said.slice(0, 11)), `said again: ${textOf(events)}`);
+  });
+
+  it('is asked to go on in words, where it cannot', async (context) => {
+    const { engine } = opened();
+    if (engine.capabilities.continuesAssistant || engine.isWritten) return context.skip('goes on by itself');
+    soleFinish(await answer({ maxTokens: 4, assistantPrefix: 'Well met, ' }));
+  });
+
+  it('knows no model of another name', async (context) => {
+    if (opened().engine.isWritten || opened().ignoresModel)
+      return context.skip('one model, whatever its name');
+    await assert.rejects(
+      all(opened().engine.generate(request({ model: 'no-such-model' }), new AbortController().signal)),
+      (error) => error instanceof ServiceError && error.code === 'unknown_model',
+    );
+  });
+}
+
+/** The engine's own count of what it works on falls when its listener leaves, in whatever phase. */
+function cancelling(opened: () => OpenedEngine, request: MakeRequest): void {
+  const told = async () => (await opened().probe?.load(new AbortController().signal)) ?? null;
+  /** The engine's own count where the test can see it: a wire may tell less. */
+  const load = async (): Promise<EngineLoad | null> => opened().load?.() ?? (await told());
+  const until = async (what: string, holds: (load: EngineLoad) => boolean, look = load) => {
+    const patience = AbortSignal.timeout(PATIENCE_MS);
+    for (;;) {
+      const now = await look();
+      assert.ok(now !== null, 'the engine told its load before, and does not any more');
+      if (holds(now)) return;
+      assert.ok(!patience.aborted, `never ${what}: ${JSON.stringify(now)}`);
+      await turnOfLoop();
+    }
+  };
+
+  it('frees the engine when the listener hangs up, by its own count', async (context) => {
+    const look = (await told()) === null ? load : told;
+    if ((await look()) === null) return context.skip('its wire does not tell what runs');
+    const controller = new AbortController();
+    const lines = opened().engine.generate(request(), controller.signal)[Symbol.asyncIterator]();
+    await firstText(lines);
+    await until('running', ({ running }) => running > 0, look);
+    const reason = new Error('hung up');
+    controller.abort(reason);
+    await assert.rejects(lines.next(), (error) => error === reason);
+    await until('idle', ({ running, waiting }) => running === 0 && waiting === 0, look);
+  });
+
+  for (const phase of ['queued', 'prefill', 'decoding'] as const)
+    it(`frees the engine when the listener hangs up while the line is ${phase}`, async (context) => {
+      const { engine, hold } = opened();
+      if (hold === undefined || (await load()) === null) return context.skip('cannot be held there');
+      await using _held = await hold(phase);
+      const before = await load();
+      const controller = new AbortController();
+      const heard = all(engine.generate(request(), controller.signal));
+      // Looked at only once it is awaited.
+      heard.catch(() => {});
+      const busy = phase === 'queued' ? 'waiting' : 'running';
+      await until(busy, (now) => now[busy] > (before?.[busy] ?? 0));
+      const reason = new Error(`hung up while ${phase}`);
+      controller.abort(reason);
+      await assert.rejects(heard, (error) => error === reason);
+      await until(`without it`, (now) => now[busy] <= (before?.[busy] ?? 0));
+    });
+}
+
+function textOf(events: readonly GenerateEvent[]): string {
+  return events.map((event) => (event.type === 'text' ? event.text : '')).join('');
+}
+
+function assertAccount(usage: EngineUsage): void {
+  const { promptTokens, cachedTokens, cacheWriteTokens = 0, completionTokens, reasoningTokens = 0 } = usage;
+  for (const count of [promptTokens, cachedTokens, cacheWriteTokens, completionTokens, reasoningTokens])
+    assert.ok(Number.isSafeInteger(count) && count >= 0, JSON.stringify(usage));
+  assert.ok(cachedTokens <= promptTokens && cacheWriteTokens <= promptTokens, JSON.stringify(usage));
+  assert.ok(reasoningTokens <= completionTokens, JSON.stringify(usage));
 }
 
 async function all(lines: AsyncIterable<GenerateEvent>): Promise<GenerateEvent[]> {

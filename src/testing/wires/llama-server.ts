@@ -1,0 +1,55 @@
+/**
+ * llama-server's bytes, as its source and README write them (builds of 2026-05 to 2026-09; engines.md §5): null as first
+ * content, a comment as a sign of life, timings on the last chunk, 503 to everything while it loads, and a router that
+ * lists models which are not loaded.
+ */
+import { type ChatWire, COMMON_WIRE, WireFailure } from './chat-wire.ts';
+import { metrics, page, tokenize, whileLoaded } from './pages.ts';
+
+const LOADING = new WireFailure(503, 'unavailable_error', 'Loading model');
+
+export const LLAMA_SERVER_WIRE: ChatWire = {
+  ...COMMON_WIRE,
+  title: 'llama-server of 2026-09, as a router',
+  card: ({ model, isLoaded }) => ({
+    id: model,
+    object: 'model',
+    created: 1_790_000_000,
+    owned_by: 'llamacpp',
+    status: { value: isLoaded ? 'loaded' : 'unloaded' },
+  }),
+  // The last message of an assistant is left open, whatever the body says.
+  openMessage: () => true,
+  failure: ({ status, message, type }) => ({ error: { code: status, message, type } }),
+  notLoaded: LOADING,
+  firstContent: null,
+  comment: ':\n\n',
+  chunkFields: { system_fingerprint: 'b6600-1a2b3c4d' },
+  routes: (state) => ({
+    'GET /health': whileLoaded(state, null, '{"status":"ok"}'),
+    'GET /props': page({ total_slots: 4, build_info: 'b6600-1a2b3c4d', model_path: 'ghoul.gguf' }),
+    'GET /metrics': metrics(state, 'llamacpp:requests_processing', 'llamacpp:requests_deferred'),
+    'GET /slots': page([]),
+    'POST /tokenize': tokenize('content', (count) => ({ tokens: Array.from({ length: count }, () => 1) })),
+  }),
+};
+
+/** Without `--metrics`: the page is refused, and only the slots tell what runs. */
+export const LLAMA_SERVER_WITHOUT_METRICS: ChatWire = {
+  ...LLAMA_SERVER_WIRE,
+  title: 'llama-server of 2026-09, one model, without --metrics',
+  checksModel: false,
+  card: ({ model }) => ({ id: model, object: 'model', created: 1_790_000_000, owned_by: 'llamacpp' }),
+  routes: (state) => ({
+    ...LLAMA_SERVER_WIRE.routes(state),
+    'GET /health': whileLoaded(state, LOADING, '{"status":"ok"}'),
+    'GET /metrics': async () => {
+      throw new WireFailure(501, 'not_supported_error', 'This server does not support metrics endpoint.');
+    },
+    'GET /slots': async ({ json }) =>
+      json(
+        200,
+        Array.from({ length: 4 }, (_, id) => ({ id, n_ctx: 4_096, is_processing: id < state.work.running })),
+      ),
+  }),
+};
