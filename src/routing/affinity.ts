@@ -5,14 +5,23 @@
  */
 
 /**
- * The bound c. 1.25: at most a quarter over the mean, and a prefix finds its home full in about one case of six at most
- * (the paper's expected displacement is O(1/ε²) with c = 1 + ε).
+ * The bound c. 1.25: at most a quarter over the mean, at the price that some requests leave their home (the paper: moving
+ * one request displaces O(1/ε²) others, with c = 1 + ε).
  */
 export const LOAD_BOUND = 1.25;
+/**
+ * Up to this share of its own places a replica is never called overloaded: with three requests in a pool of a hundred the
+ * mean is nothing, and a batch of three lines of one persona belongs on one engine.
+ */
+export const IDLE_SHARE = 0.25;
 
-/** Most requests that one replica may hold once a further one is placed among `totalLoad` present ones. */
+/**
+ * Most requests that one replica may hold when a further one is placed among `totalLoad` present ones: ceil(c · mean), by
+ * its share of the capacity, or a quarter of its places when that is more. Some replica is always below it.
+ */
 export function loadCap(totalLoad: number, capacity: number, totalCapacity: number): number {
-  return Math.ceil((LOAD_BOUND * (totalLoad + 1) * capacity) / totalCapacity);
+  const share = Math.ceil((LOAD_BOUND * (totalLoad + 1) * capacity) / totalCapacity);
+  return Math.max(share, Math.ceil(IDLE_SHARE * capacity));
 }
 
 /** 32-bit FNV-1a of the UTF-16 units; stable over processes and versions. */

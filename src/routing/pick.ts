@@ -35,20 +35,21 @@ const PAID_MS = 300;
 /** A full batch decodes slower than an empty one. */
 const FULL_BATCH_MS = 100;
 
-/** From the mildest: an engine that is only busy explains more than one that was switched off. */
-const CAUSE_ORDER: readonly Cause[] = [
-  'overload',
-  'backend_error',
-  'timeout',
-  'budget',
-  'disabled',
-  'offline',
-];
+/** The mildest first: an engine that is only busy explains more than one that was switched off. */
+const CAUSE_ORDER = {
+  overload: 0,
+  timeout: 1,
+  backend_error: 2,
+  budget: 3,
+  disabled: 4,
+  offline: 5,
+  safety: 6,
+  repetition: 7,
+} as const satisfies Record<Cause, number>;
 
 /** The cause that explains most, of one so far and another. */
 export function mildest(one: Cause | null, other: Cause): Cause {
-  if (one === null) return other;
-  return CAUSE_ORDER.indexOf(other) < CAUSE_ORDER.indexOf(one) ? other : one;
+  return one === null || CAUSE_ORDER[other] < CAUSE_ORDER[one] ? other : one;
 }
 
 /** The index of the replica that takes the request, or why none does. */

@@ -1,69 +1,84 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CAUSES, type Cause } from '../core/dialogue.ts';
-import { createWritten } from '../engines/written.ts';
-import { Admission } from './admission.ts';
-import { type EngineEntry, planAttempts } from './plan.ts';
-import { tiersSchema } from './tiers.ts';
+import { aReplica } from '../testing/a-replica.ts';
+import { type PlanLimits, planLadder, WRITTEN_RUNG } from './plan.ts';
+import { Pool } from './pool.ts';
 
-function entry(name: string, unusable: Cause | null = null): EngineEntry {
-  return {
-    engine: { ...createWritten(() => ({ id: 'x', text: 'Hm.' })), name },
-    model: 'm',
-    modelVersion: null,
-    admission: new Admission({ engine: name, maxInFlight: 1, maxQueued: 1 }),
-    unusable: () => unusable,
-  };
+type State = 'ready' | 'offline' | 'overload';
+
+function aPool(name: string, state: State = 'ready', isPaid = false): Pool {
+  const replica = aReplica(name, { isPaid });
+  if (state === 'offline') replica.setReady(false);
+  if (state === 'overload') replica.started()?.ended({ kind: 'throttled', retryAfterMs: 5_000 });
+  return new Pool(name, [replica]);
 }
 
-const engines = (...entries: readonly EngineEntry[]) =>
-  new Map(entries.map((each) => [each.engine.name, each] as const));
+const pools = (...all: readonly Pool[]) => new Map(all.map((pool) => [pool.name, pool] as const));
+const MAY_PAY: PlanLimits = { mayPay: true };
 
-const policy = (rungs: readonly string[]) => ({ ...tiersSchema.parse({})['2'], rungs: [...rungs] });
+function planned(rungs: readonly string[], all: ReadonlyMap<string, Pool>, limits = MAY_PAY) {
+  const plan = planLadder({ rungs: [...rungs] }, all, limits);
+  return { ...plan, rungs: plan.rungs.map(({ pool, rung }) => `${rung}:${pool.name}`) };
+}
 
-test('engines that can be used are tried in the order of the tier, written lines below them', () => {
-  const plan = planAttempts(
-    policy(['gpu', 'local', 'cloud']),
-    engines(entry('cloud'), entry('gpu'), entry('local')),
-  );
-  assert.deepEqual(
-    plan.attempts.map(({ entry: { engine }, rung }) => [rung, engine.name]),
-    [
-      [0, 'gpu'],
-      [1, 'local'],
-      [2, 'cloud'],
-    ],
-  );
-  assert.equal(plan.writtenRung, 3);
-  assert.equal(plan.cause, null);
-});
-
-test('a rung that cannot be used is left out, keeps its number, and says why', () => {
-  const plan = planAttempts(policy(['gpu', 'local']), engines(entry('gpu', 'offline'), entry('local')));
-  assert.deepEqual(
-    plan.attempts.map(({ rung }) => rung),
-    [1],
-  );
-  assert.equal(plan.cause, 'offline');
-  assert.equal(plan.writtenRung, 2);
-});
-
-test('the cause is that of the highest rung left out', () => {
-  const all = engines(entry('a', 'budget'), entry('b', 'offline'));
-  assert.equal(planAttempts(policy(['a', 'b']), all).cause, 'budget');
-  assert.equal(planAttempts(policy(['b', 'a']), all).cause, 'offline');
-});
-
-test('an engine that does not exist is disabled; a tier of no engines has written lines only', () => {
-  assert.deepEqual(planAttempts(policy(['nobody']), engines()), {
-    attempts: [],
-    writtenRung: 1,
-    cause: 'disabled',
+test('pools that can be used are tried in the order of the tier, written lines below them', () => {
+  assert.deepEqual(planned(['gpu', 'local', 'cloud'], pools(aPool('cloud'), aPool('gpu'), aPool('local'))), {
+    rungs: ['0:gpu', '1:local', '2:cloud'],
+    writtenRung: 3,
+    cause: null,
   });
-  assert.deepEqual(planAttempts(policy([]), engines(entry('local'))), {
-    attempts: [],
+});
+
+test('a rung that cannot be used is left out, keeps its number, and the highest one says why', () => {
+  const all = pools(aPool('gpu', 'overload'), aPool('local', 'offline'), aPool('cloud'));
+  assert.deepEqual(planned(['gpu', 'local', 'cloud'], all), {
+    rungs: ['2:cloud'],
+    writtenRung: 3,
+    cause: 'overload',
+  });
+  assert.equal(planned(['local', 'gpu'], all).cause, 'offline');
+});
+
+test('a pool that does not exist, or must not be asked again, is disabled', () => {
+  assert.deepEqual(planned(['nobody'], pools()), { rungs: [], writtenRung: 1, cause: 'disabled' });
+  const plan = planned(['gpu', 'local'], pools(aPool('gpu'), aPool('local')), {
+    mayPay: true,
+    skip: new Set(['gpu']),
+  });
+  assert.deepEqual([plan.rungs, plan.cause], [['1:local'], 'disabled']);
+});
+
+test('without money paid pools are left out; one with a free replica stays', () => {
+  const mixed = new Pool('mixed', [aReplica('m1', { isPaid: true }), aReplica('m2')]);
+  const all = pools(aPool('cloud', 'ready', true), mixed);
+  assert.deepEqual(planned(['cloud', 'mixed'], all, { mayPay: false }), {
+    rungs: ['1:mixed'],
+    writtenRung: 2,
+    cause: 'budget',
+  });
+  assert.deepEqual(planned(['cloud', 'mixed'], all).rungs, ['0:cloud', '1:mixed']);
+});
+
+test('a rung whose replicas all stand above it is the same attempt, not a second one', () => {
+  const [a, b] = [aReplica('a'), aReplica('b')];
+  const all = pools(new Pool('both', [a, b]), new Pool('again', [b]), new Pool('more', [b, aReplica('c')]));
+  assert.deepEqual(planned(['both', 'again', 'more'], all), {
+    rungs: ['0:both', '2:more'],
+    writtenRung: 3,
+    cause: null,
+  });
+});
+
+test('written lines may be named as the last rung, alone too', () => {
+  assert.deepEqual(planned([WRITTEN_RUNG], pools(aPool('local'))), {
+    rungs: [],
     writtenRung: 0,
+    cause: null,
+  });
+  assert.deepEqual(planned(['local', WRITTEN_RUNG], pools(aPool('local'))), {
+    rungs: ['0:local'],
+    writtenRung: 1,
     cause: null,
   });
 });
@@ -73,16 +88,16 @@ test('whatever can be used: rungs rise, each is usable, and there is a cause exa
   fc.assert(
     fc.property(
       fc.shuffledSubarray(names),
-      fc.array(fc.option(fc.constantFrom(...CAUSES)), { minLength: 5, maxLength: 5 }),
+      fc.array(fc.constantFrom<State>('ready', 'offline', 'overload'), { minLength: 5, maxLength: 5 }),
       (rungs, states) => {
-        const all = engines(...names.map((name, index) => entry(name, states[index] ?? null)));
-        const plan = planAttempts(policy(rungs), all);
+        const all = pools(...names.map((name, index) => aPool(name, states[index] ?? 'ready')));
+        const plan = planLadder({ rungs }, all, MAY_PAY);
         const usable = rungs.filter((name) => all.get(name)?.unusable() === null);
         assert.deepEqual(
-          plan.attempts.map((attempt) => attempt.entry.engine.name),
+          plan.rungs.map(({ pool }) => pool.name),
           usable,
         );
-        for (const { rung, entry: found } of plan.attempts) assert.equal(rungs[rung], found.engine.name);
+        for (const { rung, pool } of plan.rungs) assert.equal(rungs[rung], pool.name);
         assert.equal(plan.cause === null, usable.length === rungs.length);
         assert.equal(plan.writtenRung, rungs.length);
       },

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { timeBudget } from './budget.ts';
+import { budgetOptionsSchema } from './options.ts';
+
+const settings = budgetOptionsSchema.parse({});
+
+test('while nothing is learned an engine gets the ceiling for its first token', () => {
+  assert.deepEqual(timeBudget({ leftMs: 10_000, rungsBelow: 1, firstTokenPercentileMs: null, settings }), {
+    firstTokenMs: settings.ceilingMs,
+    gapMs: settings.gapMs,
+    totalMs: 10_000 - settings.floorMs,
+  });
+});
+
+test('a learned percentile shortens it, between floor and ceiling', () => {
+  const firstTokenMs = (learned: number) =>
+    timeBudget({ leftMs: 60_000, rungsBelow: 0, firstTokenPercentileMs: learned, settings }).firstTokenMs;
+  assert.equal(firstTokenMs(1_000), 1_500);
+  assert.equal(firstTokenMs(1), settings.floorMs);
+  assert.equal(firstTokenMs(50_000), settings.ceilingMs);
+});
+
+test('nothing left is no time at all, never a negative one', () => {
+  for (const leftMs of [0, -5])
+    assert.deepEqual(timeBudget({ leftMs, rungsBelow: 2, firstTokenPercentileMs: null, settings }), {
+      firstTokenMs: 0,
+      gapMs: 0,
+      totalMs: 0,
+    });
+});
+
+test('rungs that each use all they are given never pass the deadline, and each gets something', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 120_000 }),
+      fc.array(fc.option(fc.integer({ min: 0, max: 200_000 })), { minLength: 1, maxLength: 8 }),
+      (deadlineMs, percentiles) => {
+        let leftMs = deadlineMs;
+        for (const [rung, firstTokenPercentileMs] of percentiles.entries()) {
+          const rungsBelow = percentiles.length - 1 - rung;
+          const budget = timeBudget({ leftMs, rungsBelow, firstTokenPercentileMs, settings });
+          assert.ok(budget.totalMs > 0 && budget.totalMs <= leftMs);
+          assert.ok(budget.firstTokenMs > 0 && budget.firstTokenMs <= budget.totalMs);
+          assert.ok(budget.gapMs > 0 && budget.gapMs <= budget.totalMs);
+          assert.ok(budget.firstTokenMs <= settings.ceilingMs);
+          leftMs -= budget.totalMs;
+          assert.ok(rungsBelow === 0 || leftMs > 0, 'the rungs below have time');
+        }
+        assert.ok(leftMs >= 0);
+      },
+    ),
+  );
+});
