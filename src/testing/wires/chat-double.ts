@@ -35,11 +35,11 @@ export async function startChatDouble(wire: ChatWire, { places = 4 } = {}): Prom
   const server = await startWireServer(async (exchange) => {
     const { method, path, json, headers } = exchange;
     try {
+      const isGuarded = path.startsWith(`${wire.apiPath}/`);
+      const refused = isGuarded ? (wire.unauthorized?.(headers) ?? null) : null;
+      if (refused !== null) throw refused;
       const own = routes[`${method} ${path}`];
       if (own !== undefined) return await own(exchange);
-      if (!path.startsWith(`${wire.apiPath}/`)) throw new WireFailure(404, 'NotFoundError', 'Not Found');
-      const refused = wire.unauthorized?.(headers) ?? null;
-      if (refused !== null) throw refused;
       if (`${method} ${path}` === `GET ${wire.apiPath}/models`)
         return json(200, { object: 'list', data: [wire.card(state)] });
       if (`${method} ${path}` === `POST ${wire.apiPath}/chat/completions`)
