@@ -3,7 +3,7 @@
  * only, and a web page must not reach it through the player's browser: the Host must be a loopback name (DNS rebinding)
  * and an Origin, if any, too. Invariant: once a key existed, this process never goes back to answering without one.
  */
-import type { FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { KeyScope, KeyStore } from '../core/store.ts';
@@ -15,6 +15,8 @@ const LOOK_EVERY_MS = 2_000;
 const EVERYONE_HERE: Caller = { key: null, mayRaiseTier: true };
 const STRANGER: Caller = { key: null, mayRaiseTier: false };
 
+type Asking = Pick<IncomingMessage, 'headers'>;
+
 export interface GateOptions {
   readonly keys: KeyStore;
   readonly clock: Clock;
@@ -25,6 +27,8 @@ export class Gate {
   readonly #keys: KeyStore;
   readonly #clock: Clock;
   #isKeyRequired: boolean;
+  /** The last Host that was this machine's: clients say the same in every request, and parsing it costs. */
+  #knownHost: string | undefined;
   #lookedMonoMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: GateOptions) {
@@ -37,17 +41,21 @@ export class Gate {
    * The caller, when it may use a route of this level. Throws `unauthorized`, `forbidden`, or `store_unavailable` when
    * it cannot be known: never 401 for a key that may be good.
    */
-  async admit(request: FastifyRequest, level: AccessLevel): Promise<Caller> {
+  async admit(request: Asking, level: AccessLevel): Promise<Caller> {
     if (level === 'health') return STRANGER;
     if (!this.#isKeyRequired) await this.#look();
     if (!this.#isKeyRequired) {
-      refuseForeignPage(request);
+      const { host, origin } = request.headers;
+      if (host === undefined || host !== this.#knownHost || origin !== undefined) {
+        refuseForeignPage(request);
+        this.#knownHost = host;
+      }
       return EVERYONE_HERE;
     }
     return level === 'public' ? STRANGER : await this.#authenticate(request, level);
   }
 
-  async #authenticate(request: FastifyRequest, scope: KeyScope): Promise<Caller> {
+  async #authenticate(request: Asking, scope: KeyScope): Promise<Caller> {
     const token = tokenOf(request);
     if (token === null)
       throw new ServiceError(
@@ -78,7 +86,7 @@ export class Gate {
   }
 }
 
-function tokenOf(request: FastifyRequest): string | null {
+function tokenOf(request: Asking): string | null {
   const { authorization } = request.headers;
   const bearer = authorization === undefined ? null : /^bearer +(\S+) *$/i.exec(authorization);
   if (bearer?.[1] !== undefined) return bearer[1];
@@ -86,8 +94,7 @@ function tokenOf(request: FastifyRequest): string | null {
   return typeof header === 'string' && header !== '' ? header : null;
 }
 
-function refuseForeignPage(request: FastifyRequest): void {
-  const { host, origin } = request.headers;
+function refuseForeignPage({ headers: { host, origin } }: Asking): void {
   if (!isLoopback(`http://${host ?? ''}`))
     throw new ServiceError(
       'forbidden',

@@ -1,14 +1,12 @@
 /** The door of the game: POST /v1/dialogue, whole or sentence by sentence (design §4). */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DialogueEvent } from '../core/dialogue.ts';
-import { ServiceError } from '../core/errors.ts';
 import { invariant } from '../lib/invariant.ts';
 import { encodeSse } from '../lib/sse.ts';
 import type { Door, DoorContext } from './door.ts';
-import { EventStream } from './event-stream.ts';
+import { type EventEncoder, sendEvents } from './event-stream.ts';
 import { untilHangUp } from './hang-up.ts';
 import { answerOnce, digestOf } from './once.ts';
-import { shown } from './problem.ts';
 import { type DialogueBody, dialogueSchema, eventDataOf, replyOf, replySchema, requestOf } from './wire.ts';
 
 export const dialogueDoor: Door = (scope, context) => {
@@ -51,7 +49,8 @@ async function answer(context: DoorContext, request: FastifyRequest, reply: Fast
       : services.answer(dialogue, life.signal);
   if (!body.stream && !/\btext\/event-stream\b/.test(request.headers.accept ?? ''))
     return await whole(events);
-  await stream(context, events, reply, life.signal);
+  const taken = { raw: reply.raw, begin: () => void reply.hijack() };
+  await sendEvents(context, events, NAMED_EVENTS, taken, life.signal);
   return reply;
 }
 
@@ -63,33 +62,8 @@ async function whole(events: AsyncIterable<DialogueEvent>): Promise<unknown> {
   return reply;
 }
 
-/** A request that is wrong is refused before the first event, with its own status; after it, errors are events. */
-async function stream(
-  { services, limits }: DoorContext,
-  events: AsyncIterable<DialogueEvent>,
-  reply: FastifyReply,
-  signal: AbortSignal,
-): Promise<void> {
-  const iterator = events[Symbol.asyncIterator]();
-  let next = await iterator.next();
-  signal.throwIfAborted();
-  reply.hijack();
-  using output = new EventStream(reply.raw, { clock: services.clock, heartbeatMs: limits.heartbeatMs });
-  try {
-    while (!next.done) {
-      const event = next.value;
-      await output.send(encodeSse({ event: event.type, data: JSON.stringify(eventDataOf(event)) }), signal);
-      next = await iterator.next();
-      if (event.type === 'done') return;
-    }
-    throw new ServiceError('internal', 'an answer ended without `done`');
-  } catch (error) {
-    if (signal.aborted) return;
-    const { code, message, retryable } = shown(error, services.log, limits.bodyBytesMax);
-    await output
-      .send(encodeSse({ event: 'error', data: JSON.stringify({ code, message, retryable }) }), signal)
-      .catch(() => {});
-  } finally {
-    await iterator.return?.();
-  }
-}
+const NAMED_EVENTS: EventEncoder = {
+  event: (event) => encodeSse({ event: event.type, data: JSON.stringify(eventDataOf(event)) }),
+  error: ({ code, message, retryable }) =>
+    encodeSse({ event: 'error', data: JSON.stringify({ code, message, retryable }) }),
+};

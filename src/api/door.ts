@@ -1,11 +1,14 @@
 /** What every door gets, and the marks it leaves on its routes. A door decodes, hands over and encodes; no more. */
 import type { FastifyInstance } from 'fastify';
 import type { ApiKey } from '../core/store.ts';
+import type { FastLane } from './fast-lane.ts';
 import type { DoorLimits, Services } from './services.ts';
 
 export interface DoorContext {
   readonly services: Services;
   readonly limits: DoorLimits;
+  /** The short way, for the few addresses whose time counts; the door answers there as well. */
+  readonly lane: FastLane;
   /** Where the built console lies; null: none. */
   readonly consoleDirectory: string | null;
 }

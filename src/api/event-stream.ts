@@ -1,11 +1,17 @@
 /**
- * A reply as server-sent events. The head leaves with the first event, each event leaves at once, a slow reader is
- * waited for, and a comment breaks every silence of `heartbeatMs` so that nothing between us and the game hangs up.
+ * An answer as server-sent events, in whatever words a door's encoder gives it. The head leaves with the first event,
+ * each event leaves at once, a slow reader is waited for, and a comment breaks every silence of `heartbeatMs` so that
+ * nothing between us and the game hangs up.
  */
 import type { ServerResponse } from 'node:http';
+import type { DialogueEvent } from '../core/dialogue.ts';
+import type { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
+import { invariant } from '../lib/invariant.ts';
 import { encodeSseComment } from '../lib/sse.ts';
+import type { DoorContext } from './door.ts';
 import { writeAll } from './hang-up.ts';
+import { shown } from './problem.ts';
 
 export interface EventStreamOptions {
   readonly clock: Clock;
@@ -13,15 +19,55 @@ export interface EventStreamOptions {
   readonly heartbeatMs: number;
 }
 
+/** A wire's words for an answer: whole events, or '' for what it does not say. */
+export interface EventEncoder {
+  event(event: DialogueEvent): string;
+  error(error: ServiceError): string;
+}
+
+/**
+ * Sends an answer to its end. Throws what comes before the first event, so that a wrong request is refused with its own
+ * status; after it an error is the last event, and a client that left ends the answer.
+ */
+export async function sendEvents(
+  { services, limits }: DoorContext,
+  events: AsyncIterable<DialogueEvent>,
+  encoder: EventEncoder,
+  reply: { readonly raw: ServerResponse; begin(): void },
+  signal: AbortSignal,
+): Promise<void> {
+  const iterator = events[Symbol.asyncIterator]();
+  let next = await iterator.next();
+  signal.throwIfAborted();
+  reply.begin();
+  using output = new EventStream(reply.raw, { clock: services.clock, heartbeatMs: limits.heartbeatMs });
+  try {
+    let isDone = false;
+    // To the very end: what follows `done` is the answer's own work, such as keeping the turn.
+    for (; !next.done; next = await iterator.next()) {
+      const encoded = encoder.event(next.value);
+      if (encoded !== '') await output.send(encoded, signal);
+      isDone ||= next.value.type === 'done';
+    }
+    invariant(isDone, 'an answer ended without `done`');
+  } catch (error) {
+    if (signal.aborted) return;
+    const told = encoder.error(shown(error, services.log, limits.bodyBytesMax));
+    await output.send(told, signal).catch(() => {});
+  } finally {
+    await iterator.return?.();
+  }
+}
+
 const HEARTBEAT = encodeSseComment('heartbeat');
 
-export class EventStream implements Disposable {
+class EventStream implements Disposable {
   readonly #raw: ServerResponse;
   readonly #options: EventStreamOptions;
   #wroteMonoMs: number;
   #timer: Disposable;
 
-  /** Sends the head at once; from here errors are events. */
+  /** Writes the head, which leaves with the first event; from here errors are events. */
   constructor(raw: ServerResponse, options: EventStreamOptions) {
     this.#raw = raw;
     this.#options = options;
@@ -31,7 +77,6 @@ export class EventStream implements Disposable {
       // nginx would hold the sentences back.
       'x-accel-buffering': 'no',
     });
-    raw.flushHeaders();
     this.#wroteMonoMs = options.clock.monotonicMs();
     this.#timer = this.#arm(options.heartbeatMs);
   }

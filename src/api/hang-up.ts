@@ -1,24 +1,21 @@
 /** The client's patience as a signal: it aborts when the connection closes before the reply has ended. */
 import type { ServerResponse } from 'node:http';
 import { ServiceError } from '../core/errors.ts';
-import { abortable, type LinkedSignal, linkSignals } from '../lib/abort.ts';
+import { abortable, type LinkedSignal } from '../lib/abort.ts';
 
 /** Aborts with `client_closed`. Dispose it when the reply is written; then a closing connection means nothing. */
 export function untilHangUp(raw: ServerResponse): LinkedSignal {
-  const link = linkSignals();
+  const controller = new AbortController();
   const onClose = () => {
     if (!raw.writableFinished)
-      link.abort(new ServiceError('client_closed', 'the client closed the connection'));
+      controller.abort(new ServiceError('client_closed', 'the client closed the connection'));
   };
   raw.once('close', onClose);
   if (raw.closed || raw.destroyed) onClose();
   return {
-    signal: link.signal,
-    abort: link.abort,
-    [Symbol.dispose]: () => {
-      raw.off('close', onClose);
-      link[Symbol.dispose]();
-    },
+    signal: controller.signal,
+    abort: (reason) => controller.abort(reason),
+    [Symbol.dispose]: () => void raw.off('close', onClose),
   };
 }
 

@@ -5,8 +5,11 @@
 import { z } from 'zod';
 import type { DialogueEvent, DialogueOutcome, DialogueRequest } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
+import { encodeSse } from '../lib/sse.ts';
+import type { EventEncoder } from './event-stream.ts';
 import type { OpenAiBody } from './openai-body.ts';
 import { wrong } from './openai-body.ts';
+import { openAiErrorOf } from './problem.ts';
 import { validator } from './validate.ts';
 import type { Arrival } from './wire.ts';
 
@@ -112,8 +115,8 @@ export function completionOf(head: Head, outcome: DialogueOutcome): object {
   };
 }
 
-/** Chunks as OpenAI sends them: the role, a piece per sentence, the end, the usage if asked for. */
-export class ChunkWriter {
+/** Chunks as OpenAI sends them: the role, a piece per sentence, the end, the usage if asked for, `[DONE]`. */
+export class ChunkEncoder implements EventEncoder {
   readonly #head: Head;
   readonly #includeUsage: boolean;
   #hasSpoken = false;
@@ -123,28 +126,32 @@ export class ChunkWriter {
     this.#includeUsage = includeUsage;
   }
 
-  /** The chunks of one event; a filler is not part of the answer. */
-  chunksOf(event: DialogueEvent): readonly object[] {
-    if (event.type === 'accepted') return [this.#chunk({ role: 'assistant', content: '' }, null)];
+  /** A filler is not part of the answer, so it is nothing here. */
+  event(event: DialogueEvent): string {
+    if (event.type === 'accepted') return this.#chunk({ role: 'assistant', content: '' }, null);
     if (event.type === 'sentence') {
       const content = this.#hasSpoken ? ` ${event.text}` : event.text;
       this.#hasSpoken = true;
-      return [this.#chunk({ content }, null)];
+      return this.#chunk({ content }, null);
     }
-    if (event.type !== 'done') return [];
+    if (event.type !== 'done') return '';
     const end = this.#chunk({}, finishOf(event.outcome));
-    if (!this.#includeUsage) return [end];
-    return [end, { ...this.#chunk({}, null), choices: [], usage: usageOf(event.outcome) }];
+    const usage = this.#includeUsage ? this.#frame({ choices: [], usage: usageOf(event.outcome) }) : '';
+    return end + usage + encodeSse({ data: '[DONE]' });
   }
 
-  #chunk(delta: object, finishReason: string | null): object {
-    return {
-      id: this.#head.id,
-      object: 'chat.completion.chunk',
-      created: this.#head.createdS,
-      model: this.#head.model,
-      choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],
-    };
+  error(error: ServiceError): string {
+    return encodeSse({ data: JSON.stringify(openAiErrorOf(error)) });
+  }
+
+  #chunk(delta: object, finishReason: string | null): string {
+    return this.#frame({ choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }] });
+  }
+
+  #frame(rest: object): string {
+    const { id, createdS, model } = this.#head;
+    const data = { id, object: 'chat.completion.chunk', created: createdS, model, ...rest };
+    return encodeSse({ data: JSON.stringify(data) });
   }
 }
 

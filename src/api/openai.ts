@@ -2,19 +2,17 @@
  * The OpenAI-compatible door. A known model is passed through to its engine byte for byte; `npc:<id>` walks the dialogue
  * like a game's request. The lists of models are ours.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { DialogueEvent } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
 import { invariant } from '../lib/invariant.ts';
-import { encodeSse } from '../lib/sse.ts';
 import type { Door, DoorContext } from './door.ts';
-import { EventStream } from './event-stream.ts';
+import { sendEvents } from './event-stream.ts';
+import { type Asked, askedOf } from './fast-lane.ts';
 import { untilHangUp } from './hang-up.ts';
-import { ChunkWriter, completionOf, NPC_PREFIX, npcChatOf } from './npc-chat.ts';
+import { ChunkEncoder, completionOf, NPC_PREFIX, npcChatOf } from './npc-chat.ts';
 import { type OpenAiBody, type OpenAiRoute, parseOpenAiBody } from './openai-body.ts';
 import { passThrough } from './pass-through.ts';
-import { openAiErrorOf, shown } from './problem.ts';
 
 const model = z.string().describe('A model of GET /v1/models, or npc:<id> for an NPC (chat only).');
 /** For the document only; the engine checks what is its own. */
@@ -51,23 +49,20 @@ export const openAiDoor: Door = (scope, context) => {
         schema: { ...SCHEMAS[route], tags: ['openai'] },
         validatorCompiler: () => (value: unknown) => ({ value }),
       },
-      (request, reply) => complete(context, route, request, reply),
+      async (request, reply) => {
+        await complete(context, route, askedOf(request, reply, bytesOf(request.body)));
+        return reply;
+      },
     );
+    context.lane.post(route, 'game', (asked) => complete(context, route, asked));
   }
   listModels(scope, context);
 };
 
-async function complete(
-  context: DoorContext,
-  route: OpenAiRoute,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<unknown> {
-  const body = parseOpenAiBody(bytesOf(request.body), route);
-  if (!body.model.startsWith(NPC_PREFIX)) {
-    await passThrough(context, route, body, reply);
-    return reply;
-  }
+/** Writes the reply; throws as long as it has not begun. */
+async function complete(context: DoorContext, route: OpenAiRoute, asked: Asked): Promise<void> {
+  const body = parseOpenAiBody(asked.body, route);
+  if (!body.model.startsWith(NPC_PREFIX)) return await passThrough(context, route, body, asked);
   if (route !== '/v1/chat/completions')
     throw new ServiceError(
       'bad_request',
@@ -76,7 +71,7 @@ async function complete(
         details: { field: 'model' },
       },
     );
-  return await speak(context, body, request, reply);
+  return await speak(context, body, asked);
 }
 
 function bytesOf(body: unknown): Buffer {
@@ -87,60 +82,34 @@ function bytesOf(body: unknown): Buffer {
   );
 }
 
-async function speak(
-  context: DoorContext,
-  body: OpenAiBody,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<unknown> {
+async function speak(context: DoorContext, body: OpenAiBody, asked: Asked): Promise<void> {
   const { services } = context;
+  const { raw } = asked;
+  raw.setHeader('x-request-id', asked.id);
   const id = services.random.id('dlg');
   const chat = npcChatOf(body, {
     id,
-    mayRaiseTier: request.caller.mayRaiseTier,
+    mayRaiseTier: asked.caller.mayRaiseTier,
     receivedMonoMs: services.clock.monotonicMs(),
   });
   const head = { id, createdS: Math.floor(services.clock.nowMs() / 1_000), model: body.model };
-  using life = untilHangUp(reply.raw);
+  using life = untilHangUp(raw);
   const events = services.answer(chat.request, life.signal);
   if (body.stream) {
-    await streamChunks(context, events, new ChunkWriter(head, chat.includeUsage), reply, life.signal);
-    return reply;
+    const encoder = new ChunkEncoder(head, chat.includeUsage);
+    await sendEvents(context, events, encoder, asked, life.signal);
+    return;
   }
   let completion: object | undefined;
   for await (const event of events) if (event.type === 'done') completion = completionOf(head, event.outcome);
   invariant(completion !== undefined, 'an answer ended without `done`');
-  return completion;
-}
-
-async function streamChunks(
-  { services, limits }: DoorContext,
-  events: AsyncIterable<DialogueEvent>,
-  writer: ChunkWriter,
-  reply: FastifyReply,
-  signal: AbortSignal,
-): Promise<void> {
-  const iterator = events[Symbol.asyncIterator]();
-  let next = await iterator.next();
-  signal.throwIfAborted();
-  reply.hijack();
-  using output = new EventStream(reply.raw, { clock: services.clock, heartbeatMs: limits.heartbeatMs });
-  try {
-    let isDone = false;
-    for (; !next.done; next = await iterator.next()) {
-      for (const chunk of writer.chunksOf(next.value))
-        await output.send(encodeSse({ data: JSON.stringify(chunk) }), signal);
-      isDone ||= next.value.type === 'done';
-      if (next.value.type === 'done') await output.send(encodeSse({ data: '[DONE]' }), signal);
-    }
-    invariant(isDone, 'an answer ended without `done`');
-  } catch (error) {
-    if (signal.aborted) return;
-    const told = openAiErrorOf(shown(error, services.log, limits.bodyBytesMax));
-    await output.send(encodeSse({ data: JSON.stringify(told) }), signal).catch(() => {});
-  } finally {
-    await iterator.return?.();
-  }
+  const text = JSON.stringify(completion);
+  asked.begin();
+  raw.writeHead(200, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(text),
+  });
+  raw.end(text);
 }
 
 function listModels(scope: FastifyInstance, { services }: DoorContext): void {

@@ -2,10 +2,11 @@
  * A request for a model goes to its engine as it came and the reply comes back as it comes, chunk by chunk: what the
  * engine says about its errors is its own. Ours are the place in the queue, the hang-up, and the end of a broken reply.
  */
-import type { FastifyReply } from 'fastify';
+import type { ServerResponse } from 'node:http';
 import { ServiceError } from '../core/errors.ts';
 import type { WireResponse } from '../core/transport.ts';
 import type { DoorContext } from './door.ts';
+import type { Asked } from './fast-lane.ts';
 import { untilHangUp, writeAll } from './hang-up.ts';
 import type { OpenAiBody, OpenAiRoute } from './openai-body.ts';
 import { openAiErrorOf, shown } from './problem.ts';
@@ -21,32 +22,35 @@ export async function passThrough(
   context: DoorContext,
   route: OpenAiRoute,
   body: OpenAiBody,
-  reply: FastifyReply,
+  asked: Asked,
 ): Promise<void> {
-  const target = context.services.passThrough(body.model);
-  using life = untilHangUp(reply.raw);
+  const target = context.services.passThrough(body.model, versionOf(asked));
+  using life = untilHangUp(asked.raw);
   using _place = await target.admission.acquire('interactive', life.signal);
   const response = await target.transport.exchange(
     {
       method: 'POST',
       path: route,
-      headers: requestHeaders(reply),
+      headers: requestHeaders(asked),
       body:
         target.model === body.model ? body.bytes : JSON.stringify({ ...body.fields, model: target.model }),
     },
     life.signal,
   );
-  reply.hijack();
-  await relay(context, response, reply, life.signal);
+  asked.begin();
+  await relay(context, response, asked, life.signal);
 }
 
-function requestHeaders(reply: FastifyReply): Record<string, string> {
-  const headers: Record<string, string> = {
-    'content-type': 'application/json',
-    'x-request-id': reply.request.id,
-  };
+/** x-model-version picks a version of the model; empty is none. */
+function versionOf({ headers }: Asked): string | null {
+  const value = headers['x-model-version'];
+  return typeof value === 'string' && value !== '' ? value : null;
+}
+
+function requestHeaders(asked: Asked): Record<string, string> {
+  const headers: Record<string, string> = { 'content-type': 'application/json', 'x-request-id': asked.id };
   for (const name of FORWARDED_REQUEST) {
-    const value = reply.request.headers[name];
+    const value = asked.headers[name];
     if (typeof value === 'string' && value.length <= FORWARDED_VALUE_LENGTH_MAX) headers[name] = value;
   }
   return headers;
@@ -55,19 +59,12 @@ function requestHeaders(reply: FastifyReply): Record<string, string> {
 async function relay(
   { services, limits }: DoorContext,
   response: WireResponse,
-  reply: FastifyReply,
+  { id, raw }: Asked,
   signal: AbortSignal,
 ): Promise<void> {
-  const { raw } = reply;
-  const headers: Record<string, string | string[]> = {};
-  for (const name of FORWARDED_REPLY) {
-    const value = response.headers[name];
-    if (value !== undefined) headers[name] = value;
-  }
   const isStream = String(response.headers['content-type']).startsWith('text/event-stream');
-  raw.writeHead(response.status, headers);
-  // A stream's head tells the client that it was heard; a whole body takes the head along in one packet.
-  if (isStream) raw.flushHeaders();
+  writeHead(raw, id, response);
+  if (isStream) flushSoon(raw);
   let lastByte: number | undefined = LINE_FEED;
   try {
     for await (const chunk of response.body) {
@@ -89,4 +86,26 @@ async function relay(
     // The empty line closes an event that was cut after a line.
     raw.end(`\ndata: ${JSON.stringify(told)}\n\n`);
   }
+}
+
+function writeHead(raw: ServerResponse, id: string, { status, headers }: WireResponse): void {
+  const head = ['x-request-id', id];
+  for (const name of FORWARDED_REPLY) {
+    const value = headers[name];
+    if (typeof value === 'string') head.push(name, value);
+    else for (const each of value ?? []) head.push(name, each);
+  }
+  raw.writeHead(status, head);
+}
+
+/**
+ * A stream's head tells the client that it was heard, so it does not wait for the first token; but a token that is there
+ * already shares its packet, because every packet costs this process and the client a call.
+ */
+function flushSoon(raw: ServerResponse): void {
+  raw.cork();
+  raw.flushHeaders();
+  process.nextTick(() => {
+    if (raw.writableCorked > 0) raw.uncork();
+  });
 }

@@ -2,6 +2,7 @@
  * Errors on the wire. One catalogue (`core/errors.ts`), two forms: problem details (RFC 9457) with our stable `code`, and
  * OpenAI's `{"error": …}` on the doors that speak its dialect. What failed inside is logged, never shown.
  */
+import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import { ERRORS, type ErrorCode, ServiceError } from '../core/errors.ts';
 import type { Logger } from '../core/runtime.ts';
@@ -73,19 +74,40 @@ export function openAiErrorOf(error: ServiceError): { readonly error: Readonly<R
 
 /** Answers with the error in the form of this address. For a client that hung up nothing arrives, and that is fine. */
 export async function sendError(reply: FastifyReply, error: ServiceError): Promise<void> {
-  const { url, id } = reply.request;
+  const { headers, body } = errorReply(reply.request, error);
+  reply.code(error.status).headers(headers);
+  await reply.send(body);
+}
+
+/** The same on a reply that no framework knows; nothing of it was written yet. */
+export function writeError(
+  raw: ServerResponse,
+  request: { readonly url: string; readonly id: string },
+  error: ServiceError,
+): void {
+  if (raw.destroyed) return;
+  const { headers, body } = errorReply(request, error);
+  raw.writeHead(error.status, {
+    ...headers,
+    'content-length': Buffer.byteLength(body),
+    'x-request-id': request.id,
+  });
+  raw.end(body);
+}
+
+function errorReply(
+  { url, id }: { readonly url: string; readonly id: string },
+  error: ServiceError,
+): { readonly headers: Record<string, string>; readonly body: string } {
+  const isOpenAi = speaksOpenAi(url);
+  const headers: Record<string, string> = {
+    'content-type': isOpenAi ? 'application/json; charset=utf-8' : 'application/problem+json; charset=utf-8',
+  };
   if (error.status === 503) {
     const { retryAfterMs } = error.details;
-    reply.header(
-      'retry-after',
-      typeof retryAfterMs === 'number' ? Math.ceil(retryAfterMs / 1_000) : RETRY_AFTER_S,
-    );
+    const seconds = typeof retryAfterMs === 'number' ? Math.ceil(retryAfterMs / 1_000) : RETRY_AFTER_S;
+    headers['retry-after'] = String(seconds);
   }
-  if (error.status === 401) reply.header('www-authenticate', 'Bearer realm="greenroom"');
-  const isOpenAi = speaksOpenAi(url);
-  reply
-    .code(error.status)
-    .type(isOpenAi ? 'application/json; charset=utf-8' : 'application/problem+json; charset=utf-8')
-    .serializer(JSON.stringify);
-  await reply.send(isOpenAi ? openAiErrorOf(error) : problemOf(error, id));
+  if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="greenroom"';
+  return { headers, body: JSON.stringify(isOpenAi ? openAiErrorOf(error) : problemOf(error, id)) };
 }

@@ -2,15 +2,17 @@
  * The gateway's HTTP server: limits, access and errors around the doors. Everything here holds for every door; what a
  * door speaks is its own file. fastify's types are not seen outside this folder.
  */
+import type { RequestListener } from 'node:http';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
-import { Gate } from './access.ts';
 import { refuseBrokenRequest } from './broken-request.ts';
 import type { DoorContext } from './door.ts';
+import { Entrance } from './entrance.ts';
+import { FastLane } from './fast-lane.ts';
 import { doors } from './index.ts';
 import { sendError, shown } from './problem.ts';
 import type { DoorLimits, Services } from './services.ts';
@@ -69,14 +71,16 @@ export async function createServer(services: Services, options: ServerOptions): 
     },
     transform: jsonSchemaTransform,
   });
-  const requests = { active: 0 };
-  guardAll(server, services, options, requests);
-  const context: DoorContext = { services, limits, consoleDirectory: options.consoleDirectory };
+  const entrance = new Entrance(services, options);
+  guardAll(server, services, limits, entrance);
+  const lane = new FastLane(services, entrance, limits);
+  const context: DoorContext = { services, limits, lane, consoleDirectory: options.consoleDirectory };
   for (const door of doors) await server.register(async (scope) => await door(scope, context));
   await server.ready();
+  putBefore(lane, server);
   return {
     get active() {
-      return requests.active;
+      return entrance.active;
     },
     listen: async ({ host, port }) => ({ url: await listen(server, host, port) }),
     close: (signal) => close(server, services.clock, signal),
@@ -85,36 +89,15 @@ export async function createServer(services: Services, options: ServerOptions): 
 }
 
 /** What comes before every door: the request's name, its place, who calls, and the form of every error. */
-function guardAll(
-  server: FastifyInstance,
-  services: Services,
-  options: ServerOptions,
-  requests: { active: number },
-): void {
-  const { limits } = options;
-  const gate = new Gate({ keys: services.keys, clock: services.clock, authRequired: options.authRequired });
+function guardAll(server: FastifyInstance, services: Services, limits: DoorLimits, entrance: Entrance): void {
   const methods = new RouteTable();
   server.decorateRequest('caller');
   server.addHook('onRoute', (route) => methods.add(route.url, route.method));
   server.addHook('onRequest', async (request, reply) => {
-    const { raw } = reply;
-    const level = request.routeOptions.config.access ?? 'public';
-    const weight = level === 'health' ? 0 : 1;
-    requests.active += weight;
-    raw.once('close', () => {
-      requests.active -= weight;
-      services.countHttp(request.routeOptions.url ?? 'unmatched', raw.headersSent ? raw.statusCode : 499);
-    });
-    raw.setHeader('x-request-id', request.id);
-    if (services.draining.aborted) raw.shouldKeepAlive = false;
-    if (level === 'game' && services.draining.aborted)
-      throw new ServiceError('draining', 'this instance is shutting down and takes no new work');
-    if (level !== 'health' && requests.active > limits.requestsMax)
-      throw new ServiceError(
-        'overloaded',
-        `${limits.requestsMax} requests are being answered, which is the limit (limits.requestsMax)`,
-      );
-    request.caller = await gate.admit(request, level);
+    const { url = 'unmatched', config } = request.routeOptions;
+    reply.raw.setHeader('x-request-id', request.id);
+    const route = { name: url, level: config.access ?? 'public' };
+    request.caller = await entrance.enter(request, reply.raw, route);
   });
   server.setErrorHandler((error, _request, reply) =>
     sendError(reply, shown(error, services.log, limits.bodyBytesMax)),
@@ -135,6 +118,15 @@ function guardAll(
       reply,
       new ServiceError('method_not_allowed', `${path} takes ${allowed.join(', ')}, not ${request.method}`),
     );
+  });
+}
+
+/** The lane sees each request first; the framework answers what it leaves. */
+function putBefore(lane: FastLane, { server }: FastifyInstance): void {
+  const rest = server.listeners('request') as RequestListener[];
+  server.removeAllListeners('request');
+  server.on('request', (request, raw) => {
+    if (!lane.take(request, raw)) for (const listener of rest) listener.call(server, request, raw);
   });
 }
 
