@@ -3,16 +3,22 @@ import { adminDoor } from './admin.ts';
 import { consoleDoor } from './console.ts';
 import { dialogueDoor } from './dialogue.ts';
 import type { Door } from './door.ts';
+import { genericPathsDoor } from './embeddings.ts';
 import { healthDoor } from './health.ts';
+import { inferenceDoor } from './inference.ts';
 import { metricsDoor } from './metrics.ts';
 import { npcsDoor } from './npcs.ts';
 import { openAiDoor } from './openai.ts';
 import { openApiDoor } from './openapi.ts';
+import { visionDoor } from './vision.ts';
 
 export const doors: readonly Door[] = [
   dialogueDoor,
   npcsDoor,
   openAiDoor,
+  inferenceDoor,
+  visionDoor,
+  genericPathsDoor,
   healthDoor,
   metricsDoor,
   adminDoor,

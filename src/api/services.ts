@@ -6,6 +6,7 @@ import type { DialogueEvent, DialogueRequest, Priority } from '../core/dialogue.
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import type { IdempotencyStore, KeyStore } from '../core/store.ts';
 import type { Transport } from '../core/transport.ts';
+import type { ShortWork } from './short-work.ts';
 
 /** Where the start stands; `ready` only after a real warm-up line was generated. */
 export interface Readiness {
@@ -80,7 +81,9 @@ export interface Services {
     readonly maxModelTokens: number | null;
   }[];
   /** The engine that serves this model now. Throws `unknown_model`, `engine_unavailable`, `not_ready`. */
-  passThrough(model: string): PassThrough;
+  passThrough(model: string, version: string | null): PassThrough;
+  /** Servers of tensors and what stands for them at the doors; absent: none is configured. */
+  readonly shortWork?: ShortWork;
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
   readiness(): Readiness;

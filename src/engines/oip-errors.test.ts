@@ -18,6 +18,7 @@ const HTTP: readonly (readonly [number, string, string])[] = [
   [500, '{"error":"Failed to process the request(s)"}', 'engine_error'],
   [502, '<html><body>Bad gateway</body></html>', 'engine_error'],
   [501, '', 'engine_error'],
+  [504, '', 'deadline_exceeded'],
 ];
 
 test('a refusal over HTTP has the code that its status and words mean', () => {

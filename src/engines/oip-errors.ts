@@ -40,6 +40,7 @@ function codeOf(status: number, said: string): OipCode {
   if (status === 429 || status === 503)
     return byWords === 'not_ready' || byWords === 'deadline_exceeded' ? byWords : 'overloaded';
   if (status === 404) return 'unknown_model';
+  if (status === 504) return 'deadline_exceeded';
   if (status >= 400 && status < 500) return byWords ?? 'bad_request';
   return byWords === 'overloaded' || byWords === 'deadline_exceeded' ? byWords : 'engine_error';
 }

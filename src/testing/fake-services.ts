@@ -26,6 +26,7 @@ export interface FakeOptions {
   readonly before?: (index: number) => Promise<void> | void;
   readonly passThrough?: (model: string) => PassThrough;
   readonly models?: Services['models'];
+  readonly shortWork?: Services['shortWork'];
 }
 
 export const SMALL_LIMITS: DoorLimits = {
@@ -89,6 +90,7 @@ export function fakeServices(options: FakeOptions): FakeServices {
       ((model) => {
         throw new ServiceError('unknown_model', `no model has the name "${model}"; there is: small`);
       }),
+    ...(options.shortWork === undefined ? {} : { shortWork: options.shortWork }),
     keys: store.keys,
     idempotency: store.idempotency,
     readiness: () => ({ ready: true, stage: 'ready', detail: 'ready' }),
