@@ -45,29 +45,36 @@ export interface OpenedDouble extends OpenedEngine, Driver {
   readonly double: ChatDouble;
 }
 
-/** The driver on a real transport before its double. `definition` stands in for the one of the list. */
-export async function openChatDouble(
+/** The driver of the list before its double. */
+export function openChatDouble(
   { kind, wire, options, basePath }: ChatCase,
-  parts: { readonly definition?: DriverDefinition; readonly apiKey?: string } = {},
+  parts: { readonly apiKey?: string } = {},
 ): Promise<OpenedDouble> {
-  const definition: DriverDefinition = parts.definition ?? DRIVERS[kind];
+  return openBefore(wire, DRIVERS[kind], { options, basePath, ...parts });
+}
+
+/** A driver on a real transport before a double of `wire`, as the conformance suite opens it. */
+export async function openBefore(
+  wire: ChatWire,
+  driver: DriverDefinition,
+  parts: {
+    /** As the configuration would have them. */
+    readonly options?: Readonly<Record<string, unknown>>;
+    readonly basePath?: string;
+    readonly apiKey?: string;
+  } = {},
+): Promise<OpenedDouble> {
   const double = await startChatDouble(wire);
   const { work } = double.state;
-  const parsed = definition.options.parse(options);
+  const options = driver.options.parse(parts.options ?? {});
   const transport = createTransport({
-    baseUrl: double.origin + basePath,
+    baseUrl: double.origin + (parts.basePath ?? ''),
     connections: 16,
     connectTimeoutMs: 5_000,
-    headers: definition.headers(parts.apiKey ?? DOUBLE_KEY, parsed),
-  });
-  const driver = definition.create({
-    name: 'tested',
-    model: DOUBLE_MODEL,
-    options: parsed,
-    transport: () => transport,
+    headers: driver.headers(parts.apiKey ?? DOUBLE_KEY, options),
   });
   return {
-    ...driver,
+    ...driver.create({ name: 'tested', model: DOUBLE_MODEL, options, transport: () => transport }),
     double,
     model: DOUBLE_MODEL,
     ignoresModel: !wire.checksModel,
