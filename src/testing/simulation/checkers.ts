@@ -27,10 +27,15 @@ export interface Violation {
   readonly what: string;
 }
 
-/** How late an answer may be (ms): what timers are late by, twice, and what a slow database adds to the keeping. */
-export function lateAllowanceMs({ latenessMaxMs, storeTrouble }: Scenario): number {
+/** What two timers in a row may be late by (ms): Node's are up to 1 ms off, a busy loop adds its own. */
+function timersLateMs({ latenessMaxMs }: Scenario): number {
+  return 2 + 2 * latenessMaxMs;
+}
+
+/** How late the end of an answer may be (ms): the timers, and what a slow database adds to the keeping of the turn. */
+function lateAllowanceMs(scenario: Scenario): number {
   // Recalled, kept, and numbered anew a few times: each is a query.
-  return 2 + 2 * latenessMaxMs + 8 * storeTrouble.slowMaxMs;
+  return timersLateMs(scenario) + 8 * scenario.storeTrouble.slowMaxMs;
 }
 
 type Checker = (evidence: Evidence) => Iterable<string>;
@@ -59,7 +64,7 @@ function* answersAll(evidence: Evidence): Iterable<string> {
     if (each.hungUpMonoMs !== null) continue;
     const { flaw } = each.line;
     if (flaw !== null) {
-      if (each.errorCode !== OWN_FAULTS[flaw])
+      if (each.errorCode !== OWN_FAULTS[flaw] && !isExcused(each, evidence))
         yield `${nameOf(each)} should have been refused as ${OWN_FAULTS[flaw]}, got ${each.errorCode ?? 'an answer'}`;
       continue;
     }
@@ -94,6 +99,10 @@ function* answersInTime({ heard, scenario }: Evidence): Iterable<string> {
     const tookMs = each.endedMonoMs - each.request.receivedMonoMs - each.pausedMs;
     if (tookMs > deadlineMs + allowanceMs)
       yield `${nameOf(each)} took ${tookMs.toFixed(1)} ms of ${deadlineMs} ms (allowance ${allowanceMs} ms)`;
+    const first = each.events.find(({ event }) => event.type === 'sentence');
+    const firstMs = (first?.atMonoMs ?? 0) - each.request.receivedMonoMs;
+    if (each.pausedMs === 0 && firstMs > deadlineMs + timersLateMs(scenario))
+      yield `${nameOf(each)} heard nothing for ${firstMs.toFixed(1)} ms of ${deadlineMs} ms`;
   }
 }
 
@@ -191,8 +200,7 @@ function* recordsOnce({ heard, turns }: Evidence): Iterable<string> {
     const own = byId.get(each.request.id) ?? [];
     const isWalked = each.events[0]?.event.type === 'accepted';
     const isReplayed = each.line.idempotencyKey !== null && own.length === 0;
-    if (isWalked && !isReplayed && own.length !== 1)
-      yield `${nameOf(each)} was recorded ${own.length} times`;
+    if (isWalked && !isReplayed && own.length !== 1) yield `${nameOf(each)} was recorded ${own.length} times`;
     const done = doneOf(each);
     const [turn] = own;
     if (turn === undefined || done === null) continue;
@@ -238,7 +246,7 @@ function* remembers({ heard, stored, scenario }: Evidence): Iterable<string> {
 }
 
 /** What an answer claims to have used is something that engines can have made, and never more. */
-function* accounts({ heard, turns, generations }: Evidence): Iterable<string> {
+function* accounts({ heard, turns, generations, scenario }: Evidence): Iterable<string> {
   for (const turn of turns) {
     const usage = turn.outcome?.usage;
     if (usage === undefined) continue;
@@ -249,11 +257,16 @@ function* accounts({ heard, turns, generations }: Evidence): Iterable<string> {
     const own = generations.filter(({ marker }) => marker !== null && marker === each.line.marker);
     // Engines that lie about usage, or say the same twice, are believed; nobody could know better.
     if (own.some(({ fault }) => fault === 'usage-absurd' || fault === 'duplicate-events')) continue;
-    const made = own.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
-    // Anthropic counts one token before the first.
-    if (usage.completionTokens > made + own.length)
-      yield `${nameOf(each)} accounts for ${usage.completionTokens} tokens, the engines made ${made}`;
+    const bound = own.reduce((sum, each) => sum + usageBound(each, scenario), 0);
+    if (usage.completionTokens > bound)
+      yield `${nameOf(each)} accounts for ${usage.completionTokens} tokens, the engines cannot have made more than ${bound}`;
   }
+}
+
+/** vLLM tells its usage with every token; of other answers that are cut off, the gateway can only estimate it. */
+function usageBound({ engine, completionTokens }: Generation, { engines }: Scenario): number {
+  const isTold = engines.find(({ name }) => name === engine)?.kind === 'vllm';
+  return isTold ? completionTokens : completionTokens * 2 + 4;
 }
 
 /** A reply says truly where it came from. */
@@ -267,7 +280,10 @@ function* tellsItsSource({ heard, generations }: Evidence): Iterable<string> {
     );
     if (source.kind === 'engine' && !kinds.has('engine'))
       yield `${nameOf(each)} names ${source.engine} as its source, and heard none of it`;
-    if (source.kind === 'engine' && !generations.some(({ marker, engine }) => marker === each.line.marker && engine === source.engine))
+    if (
+      source.kind === 'engine' &&
+      !generations.some(({ marker, engine }) => marker === each.line.marker && engine === source.engine)
+    )
       yield `${nameOf(each)} names ${source.engine}, which was never asked`;
     if (source.kind === 'written' && each.line.prompt !== '' && source.cause === undefined)
       yield `${nameOf(each)} got a written line and no cause`;

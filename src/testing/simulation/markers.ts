@@ -16,7 +16,9 @@ export function markerOf(number: number): string {
     const syllable = rest % SYLLABLES;
     rest = Math.floor(rest / SYLLABLES);
     word =
-      CONSONANTS.charAt(Math.floor(syllable / VOWELS.length)) + VOWELS.charAt(syllable % VOWELS.length) + word;
+      CONSONANTS.charAt(Math.floor(syllable / VOWELS.length)) +
+      VOWELS.charAt(syllable % VOWELS.length) +
+      word;
   }
   return `zu${word}x`;
 }

@@ -265,12 +265,12 @@ class Exchange {
         break;
       case 'end':
         // A peer that ends before its head has hung up on us.
-        if (this.#settle !== null) return this.cut(unreachable(this.origin, 'UND_ERR_SOCKET'));
-        this.#over('well');
+        if (this.#settle !== null) this.cut(unreachable(this.origin, 'UND_ERR_SOCKET'));
+        else this.#over('well');
         break;
       case 'reset':
-        if (this.#settle !== null) return this.cut(unreachable(this.origin, 'ECONNRESET'));
-        this.#over(Object.assign(new Error('other side closed'), { code: 'UND_ERR_SOCKET' }));
+        if (this.#settle !== null) this.cut(unreachable(this.origin, 'ECONNRESET'));
+        else this.#over(Object.assign(new Error('other side closed'), { code: 'UND_ERR_SOCKET' }));
         break;
     }
     this.#wakeReader?.();

@@ -68,7 +68,8 @@ export async function speakTo(parts: PlayerParts, heard: Heard): Promise<void> {
       if (leave.signal.aborted) break;
       if (line.pauseMs === 0) continue;
       heard.pausedMs += line.pauseMs;
-      await clock.sleep(line.pauseMs, leave.signal);
+      // Who leaves in the pause is noticed at the next event.
+      await clock.sleep(line.pauseMs, leave.signal).catch(() => {});
     }
     heard.end = 'closed';
   } catch (error) {

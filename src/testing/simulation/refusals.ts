@@ -9,43 +9,56 @@ const RETRY_HINTS = ['0', '1', '2.5', '30', '-5', '99999999999', 'soon', 'Sat, 2
 
 const PAGE = '<!doctype html><html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>';
 
+interface Refusal {
+  readonly status: number;
+  /** Empty: the connection ends behind the head. */
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** Sends the whole refusal. */
 export function refuse(fault: RefusalFault, wire: Wire, side: ServerSide, random: SeededRandom): void {
-  const reply = (
+  const { status, body, headers } = refusalOf(fault, wire, random);
+  side.head(status, headers);
+  // Whoever has left does not read it.
+  if (body !== '') side.send(Buffer.from(body)).catch(() => {});
+  side.end();
+}
+
+function refusalOf(fault: RefusalFault, wire: Wire, random: SeededRandom): Refusal {
+  const told = (
     status: number,
-    body: string,
-    headers: Readonly<Record<string, string>> = { 'content-type': 'application/json' },
-  ) => {
-    side.head(status, headers);
-    if (body !== '') void side.send(Buffer.from(body)).catch(() => {});
-    side.end();
-  };
-  const refusal = (status: number, message: string, headers: Readonly<Record<string, string>> = {}) =>
-    reply(status, JSON.stringify(wire.refusal(message)), { 'content-type': 'application/json', ...headers });
+    message: string,
+    headers: Readonly<Record<string, string>> = {},
+  ): Refusal => ({
+    status,
+    body: JSON.stringify(wire.refusal(message)),
+    headers: { 'content-type': 'application/json', ...headers },
+  });
   switch (fault) {
     case 'too-many-requests':
-      return refusal(429, 'Rate limit reached', { 'retry-after': random.pick(RETRY_HINTS) });
+      return told(429, 'Rate limit reached', { 'retry-after': random.pick(RETRY_HINTS) });
     case 'unavailable':
-      return refusal(503, 'Service unavailable', { 'retry-after': random.pick(RETRY_HINTS) });
+      return told(503, 'Service unavailable', { 'retry-after': random.pick(RETRY_HINTS) });
     case 'overloaded-529':
-      return refusal(529, 'Overloaded');
+      return told(529, 'Overloaded');
     case 'internal-error':
-      return refusal(500, 'EngineCore encountered an issue');
+      return told(500, 'EngineCore encountered an issue');
     case 'bad-gateway-html':
-      return reply(502, PAGE, { 'content-type': 'text/html' });
+      return { status: 502, body: PAGE, headers: { 'content-type': 'text/html' } };
     case 'key-refused':
-      return refusal(401, 'Invalid API key');
+      return told(401, 'Invalid API key');
     case 'model-unloaded':
-      return refusal(404, 'The model does not exist.');
+      return told(404, 'The model does not exist.');
     case 'context-too-long':
-      return refusal(400, "This model's maximum context length is 64 tokens.");
+      return told(400, "This model's maximum context length is 64 tokens.");
     case 'html-200':
-      return reply(200, PAGE, { 'content-type': 'text/html; charset=utf-8' });
+      return { status: 200, body: PAGE, headers: { 'content-type': 'text/html; charset=utf-8' } };
     case 'json-200':
-      return reply(200, '{"ok":true}');
+      return { status: 200, body: '{"ok":true}', headers: { 'content-type': 'application/json' } };
     case 'empty-200':
-      return reply(200, '', { 'content-type': wire.contentType });
+      return { status: 200, body: '', headers: { 'content-type': wire.contentType } };
     case 'redirect':
-      return reply(302, '', { location: 'http://elsewhere.test/v1/chat/completions' });
+      return { status: 302, body: '', headers: { location: 'http://elsewhere.test/v1/chat/completions' } };
   }
 }

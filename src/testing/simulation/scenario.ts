@@ -95,8 +95,8 @@ function chooseEngine(name: string, kinds: readonly string[], mood: Mood, random
     wire: WIRES[kind] ?? openAiWire,
     model: `${name}-model`,
     slots: random.between(1, 8),
-    prefillMsPerToken: random.spread(0.02, 1.5),
-    decodeMsPerToken: random.spread(2, 80),
+    prefillMsPerToken: random.spread(0.01, 0.8),
+    decodeMsPerToken: random.spread(1, 50),
     cancelLagMs: random.spread(1, 300),
     odds: chooseOdds(random, mood),
     baseUrl: `http://${name}.test:8000`,
@@ -138,7 +138,12 @@ function chooseBlows(
 }
 
 function chooseConfig(
-  engines: readonly { readonly name: string; readonly kind: string; readonly model: string; readonly baseUrl: string }[],
+  engines: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly model: string;
+    readonly baseUrl: string;
+  }[],
   random: SeededRandom,
 ): Config {
   const names = engines.map((engine) => engine.name);

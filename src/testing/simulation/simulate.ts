@@ -108,7 +108,9 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
   const onUnheard = (error: unknown) => {
     broken.push({ rule: 'hears every failure', what: `nobody heard this rejection: ${stackOf(error)}` });
   };
-  process.on('unhandledRejection', onUnheard);
+  // A test runner listens too, and would end the test before its time.
+  const others = process.listeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection').on('unhandledRejection', onUnheard);
   try {
     await run.play();
     for (const { listeners: count, addedBy } of listeners.over(LISTENERS_MAX))
@@ -118,6 +120,7 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
     broken.push({ rule: 'never throws', what: stackOf(error) });
   } finally {
     process.off('unhandledRejection', onUnheard);
+    for (const other of others) process.on('unhandledRejection', other);
   }
   const violations = [...broken, ...run.violations()];
   for (const { rule, what } of violations) trace.note('broken', rule, { what });
@@ -347,7 +350,8 @@ class Run implements Disposable {
     if (open.length > 0)
       found(`${open.length} exchanges are open after the stop: ${open.map((each) => each.path).join(', ')}`);
     for (const engine of this.#engines.values())
-      if (engine.unfinished > 0) found(`${engine.name} works on ${engine.unfinished} requests after the stop`);
+      if (engine.unfinished > 0)
+        found(`${engine.name} works on ${engine.unfinished} requests after the stop`);
     if (this.#clock.waiting > 0)
       found(`${this.#clock.waiting} timers are left, set by ${[...new Set(this.#clock.setters)].join('; ')}`);
   }

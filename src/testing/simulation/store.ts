@@ -64,9 +64,7 @@ export class SimulatedStore implements Disposable {
       location: 'memory',
       db: db.withPlugin(this.#plugin()),
       explain: (error) =>
-        error instanceof Outage
-          ? { kind: 'unreachable', message: error.message }
-          : template.explain(error),
+        error instanceof Outage ? { kind: 'unreachable', message: error.message } : template.explain(error),
     };
   }
 

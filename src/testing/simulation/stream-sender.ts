@@ -112,7 +112,9 @@ export class StreamSender {
         await side.send(random.bytes(random.between(1, 200)));
         return 'goes on';
       case 'garbage-event':
-        await this.#write(random.pick(['data: {"choices":[{"del\n\n', 'data: 42\n\n', '{]\n', 'data: null\n\n']));
+        await this.#write(
+          random.pick(['data: {"choices":[{"del\n\n', 'data: 42\n\n', '{]\n', 'data: null\n\n']),
+        );
         return 'goes on';
       case 'huge-event':
         await this.#write(`data: {"pad":"${'x'.repeat(HUGE_EVENT_CHARACTERS)}"}\n\n`);

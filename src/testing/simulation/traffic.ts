@@ -61,6 +61,13 @@ export interface TrafficOptions {
   readonly random: SeededRandom;
 }
 
+/** A third short as often as long, from 1 ms on; a third such as games set; the rest leave it to the tier. */
+function chooseDeadlineMs(random: SeededRandom): number | null {
+  const way = random.next();
+  if (way < 0.3) return Math.round(random.spread(1, 15_000));
+  return way < 0.6 ? random.between(2_000, 15_000) : null;
+}
+
 export function planTraffic(options: TrafficOptions): TrafficPlan {
   const { random, cast } = options;
   const npcIds = [...cast.npcs.keys()];
@@ -97,7 +104,7 @@ export function planTraffic(options: TrafficOptions): TrafficPlan {
       units: random.chance(0.3) ? 'token' : 'sentence',
       tier: random.chance(0.2) ? random.pick([1, 2, 3, 4] as const) : null,
       priority: random.chance(0.25) ? 'ambient' : 'interactive',
-      deadlineMs: random.chance(0.5) ? Math.round(random.spread(1, 15_000)) : null,
+      deadlineMs: chooseDeadlineMs(random),
       hangUpAfterMs: random.chance(options.hangUpShare) ? random.spread(0.5, 8_000) : null,
       pauseMs: random.chance(0.1) ? random.spread(1, 300) : 0,
       idempotencyKey: random.chance(0.15) ? `key-${number}` : null,

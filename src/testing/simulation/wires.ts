@@ -107,7 +107,8 @@ export const openAiWire: Wire = {
       wantsRunningUsage: options?.continuous_usage_stats === true,
     };
   },
-  begin: () => sse({ choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }] }),
+  begin: () =>
+    sse({ choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }] }),
   token: (text, asked, counted) =>
     sse({
       choices: [{ index: 0, delta: { content: text }, finish_reason: null }],
