@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import type { GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
-import { openDriver, say } from '../testing/driver-harness.ts';
+import { openDriver, openForConformance, say } from '../testing/driver-harness.ts';
 import { engineConformance } from '../testing/engine-conformance.ts';
 import { answerOver, replying, textOf, wireFaults } from '../testing/wire-faults.ts';
 import { delta, event, refuse, startAnthropicDouble } from '../testing/wires/anthropic.ts';
@@ -11,19 +11,7 @@ import { anthropic } from './anthropic.ts';
 
 const signal = new AbortController().signal;
 
-engineConformance('Anthropic behind a double', async () => {
-  const double = await startAnthropicDouble();
-  const driver = openDriver(anthropic, double.origin, {});
-  return {
-    engine: driver.engine,
-    model: 'm',
-    untilIdle: () => double.untilRunning(0),
-    [Symbol.asyncDispose]: async () => {
-      await driver[Symbol.asyncDispose]();
-      await double[Symbol.asyncDispose]();
-    },
-  };
-});
+engineConformance('Anthropic behind a double', () => openForConformance(anthropic, startAnthropicDouble, {}));
 
 function start(usage: Record<string, unknown> = { input_tokens: 9, output_tokens: 1 }): string {
   return (
@@ -337,7 +325,7 @@ test("the vendor's own client talks to the double: whole, streamed, listed, refu
   const client = new Anthropic({ baseURL: double.origin, apiKey: 'test-key', maxRetries: 0 });
   const asked = { model: 'm', max_tokens: 3, messages: [{ role: 'user' as const, content: 'Hi' }] };
   const whole = await client.messages.create(asked);
-  assert.deepEqual(whole.content, [{ type: 'text', text: 'word0 word1 word2 ' }]);
+  assert.deepEqual(whole.content, [{ type: 'text', text: 'wörd0 wörd1 wörd2 ' }]);
   const streamed = await client.messages.stream(asked).finalMessage();
   assert.deepEqual(
     [
@@ -345,7 +333,7 @@ test("the vendor's own client talks to the double: whole, streamed, listed, refu
       streamed.stop_reason,
       streamed.usage.output_tokens,
     ],
-    ['word0 word1 word2 ', 'max_tokens', 3],
+    ['wörd0 wörd1 wörd2 ', 'max_tokens', 3],
   );
   assert.equal((await client.models.retrieve('m')).max_input_tokens, 200_000);
   await assert.rejects(client.messages.create({ ...asked, model: 'absent' }), Anthropic.NotFoundError);

@@ -3,6 +3,7 @@ import { anthropic } from './anthropic.ts';
 import { azureOpenai } from './azure-openai.ts';
 import { deepseek } from './deepseek.ts';
 import type { DriverDefinition } from './driver.ts';
+import { gemini } from './gemini.ts';
 import { llamaServer } from './llama-server.ts';
 import { ollama } from './ollama.ts';
 import { openai } from './openai.ts';
@@ -24,6 +25,7 @@ export const DRIVERS = {
   'openai-compatible': openaiCompatible,
   ollama,
   anthropic,
+  gemini,
 } as const satisfies Record<string, DriverDefinition>;
 
 export type EngineKind = keyof typeof DRIVERS;

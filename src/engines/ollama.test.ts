@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Ollama } from 'ollama';
 import type { GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
-import { openDriver, say } from '../testing/driver-harness.ts';
+import { openDriver, openForConformance, say } from '../testing/driver-harness.ts';
 import { engineConformance, lineRequest } from '../testing/engine-conformance.ts';
 import { answerOver, replying, wireFaults } from '../testing/wire-faults.ts';
 import { head, line, said, startOllamaDouble } from '../testing/wires/ollama.ts';
@@ -11,19 +11,7 @@ import { ollama } from './ollama.ts';
 
 const signal = new AbortController().signal;
 
-engineConformance('Ollama behind a double', async () => {
-  const double = await startOllamaDouble();
-  const driver = openDriver(ollama, double.origin, {});
-  return {
-    engine: driver.engine,
-    model: 'm',
-    untilIdle: () => double.untilRunning(0),
-    [Symbol.asyncDispose]: async () => {
-      await driver[Symbol.asyncDispose]();
-      await double[Symbol.asyncDispose]();
-    },
-  };
-});
+engineConformance('Ollama behind a double', () => openForConformance(ollama, startOllamaDouble, {}));
 
 const body = { model: 'm' };
 const WORDS = line({ ...head(body), message: said('Grüß '), done: false });
@@ -219,14 +207,14 @@ test("the vendor's own client talks to the double: list, chat, stream, pull, err
   );
   const asked = { model: 'm', messages: [{ role: 'user', content: 'Hi' }], options: { num_predict: 3 } };
   const answer = await client.chat(asked);
-  assert.deepEqual([answer.message.content, answer.eval_count], ['word0 word1 word2 ', 3]);
+  assert.deepEqual([answer.message.content, answer.eval_count], ['wörd0 wörd1 wörd2 ', 3]);
   let text = '';
   let doneReason: string | undefined;
   for await (const part of await client.chat({ ...asked, stream: true })) {
     text += part.message.content;
     doneReason = part.done_reason;
   }
-  assert.deepEqual([text, doneReason], ['word0 word1 word2 ', 'length']);
+  assert.deepEqual([text, doneReason], ['wörd0 wörd1 wörd2 ', 'length']);
   assert.equal((await client.ps()).models[0]?.size_vram, 4_000_000_000);
   const statuses: string[] = [];
   for await (const part of await client.pull({ model: 'm', stream: true })) statuses.push(part.status);

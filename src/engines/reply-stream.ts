@@ -6,7 +6,7 @@ import type { GenerateEvent } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import { readBody, type Transport, type WireResponse } from '../core/transport.ts';
 import { decodeNdjson } from '../lib/ndjson.ts';
-import { decodeSse } from '../lib/sse.ts';
+import { SseDecoder } from '../lib/sse.ts';
 import { notAStream, refusal } from './wire-errors.ts';
 
 /** One frame may hold a long usage block, never megabytes. */
@@ -66,9 +66,12 @@ export async function* streamReply(
   try {
     for await (const data of frames(body, options.framing)) {
       if (isFinished) continue;
-      // One chunk of bytes may hold many frames; none of them is spoken once nobody listens.
+      for (const event of reader.take(parseFrame(engine, data))) {
+        // One chunk of bytes may hold many events; none of them is told once nobody listens.
+        if (signal.aborted) throw signal.reason;
+        yield event;
+      }
       if (signal.aborted) throw signal.reason;
-      yield* reader.take(parseFrame(engine, data));
       if (!reader.isComplete) continue;
       const finish = reader.finish();
       isFinished = true;
@@ -135,8 +138,13 @@ async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {
 }
 
 async function* frames(body: AsyncIterable<Uint8Array>, framing: 'sse' | 'ndjson'): AsyncGenerator<string> {
-  if (framing === 'ndjson') yield* decodeNdjson(body, { maxLineBytes: FRAME_BYTES_MAX });
-  else for await (const event of decodeSse(body, { maxEventBytes: FRAME_BYTES_MAX })) yield event.data;
+  if (framing === 'ndjson') {
+    yield* decodeNdjson(body, { maxLineBytes: FRAME_BYTES_MAX });
+    return;
+  }
+  const decoder = new SseDecoder({ maxEventBytes: FRAME_BYTES_MAX });
+  for await (const chunk of body) for (const event of decoder.push(chunk)) yield event.data;
+  if (decoder.isInsideEvent) throw new Error('the body ended inside an event');
 }
 
 function parseFrame(engine: string, data: string): Frame {

@@ -3,7 +3,8 @@ import type { z } from 'zod';
 import type { EngineUsage, GenerateEvent, GenerateRequest } from '../core/engine.ts';
 import type { Driver, DriverDefinition } from '../engines/driver.ts';
 import { createTransport } from '../engines/transport.ts';
-import { lineRequest } from './engine-conformance.ts';
+import { lineRequest, type OpenedEngine } from './engine-conformance.ts';
+import type { WireServer } from './wires/wire-server.ts';
 
 export interface OpenedDriver extends Driver, AsyncDisposable {}
 
@@ -55,4 +56,29 @@ export async function say(
     else return { text, reason: event.reason, usage: event.usage, running };
   }
   throw new Error('the engine ended without a finish');
+}
+
+/** A driver before its double, as the suite of engines takes it. */
+export async function openForConformance<Schema extends z.ZodObject>(
+  definition: DriverDefinition<Schema>,
+  start: () => Promise<WireServer>,
+  options: z.input<Schema>,
+): Promise<OpenedEngine> {
+  const double = await start();
+  const { work } = double;
+  const driver = openDriver(definition, double.origin, options);
+  return {
+    engine: driver.engine,
+    model: 'm',
+    untilIdle: () => double.untilRunning(0),
+    load: () => ({ running: work.running, waiting: work.waiting }),
+    hold: async (phase) => {
+      const held = work.hold(phase);
+      return { [Symbol.asyncDispose]: async () => held[Symbol.dispose]() };
+    },
+    [Symbol.asyncDispose]: async () => {
+      await driver[Symbol.asyncDispose]();
+      await double[Symbol.asyncDispose]();
+    },
+  };
 }

@@ -3,13 +3,8 @@
  * engines.md §10.3 writes them, words instead of a model. It refuses what the real one refuses: an unknown field, a blank
  * stop sequence, an assistant's last words that end in blanks, a talk that the user did not begin.
  */
-import {
-  startWireServer,
-  type WireExchange,
-  type WireHandler,
-  type WireServer,
-  words,
-} from './wire-server.ts';
+import { startWireServer, type WireExchange, type WireHandler, type WireServer } from './wire-server.ts';
+import { answerOf } from './words.ts';
 
 const MODELS = ['m', 'claude-haiku-4-5'];
 const VERSIONS = new Set(['2023-06-01', '2026-10-21']);
@@ -53,8 +48,17 @@ export function startAnthropicDouble(messages: WireHandler = speak): Promise<Wir
 }
 
 export async function speak(exchange: WireExchange): Promise<void> {
-  const { body, json, send, response } = exchange;
-  const tokens = Number(body['max_tokens']);
+  const { body, json, send, response, work, closed } = exchange;
+  const { format } = (body['output_config'] ?? {}) as {
+    format?: { schema: Readonly<Record<string, unknown>> };
+  };
+  const { pieces, end } = answerOf({
+    said: 0,
+    tokensMax: Number(body['max_tokens']),
+    stops: (body['stop_sequences'] ?? []) as readonly string[],
+    structure: format?.schema ?? null,
+  });
+  const stopReason = { limit: 'max_tokens', whole: 'end_turn', 'stop string': 'stop_sequence' }[end];
   const usage = { input_tokens: 3, cache_creation_input_tokens: 0, cache_read_input_tokens: 4 };
   const message = {
     id: 'msg_01XFDUDYJgAACzvnptvVoYEL',
@@ -68,9 +72,9 @@ export async function speak(exchange: WireExchange): Promise<void> {
       200,
       {
         ...message,
-        content: [{ type: 'text', text: [...words(tokens)].join('') }],
-        stop_reason: 'max_tokens',
-        usage: { ...usage, output_tokens: tokens },
+        content: [{ type: 'text', text: pieces.join('') }],
+        stop_reason: stopReason,
+        usage: { ...usage, output_tokens: pieces.length },
       },
       { 'request-id': 'req_018EeWyXxfu5pfWkrYcMdjWG' },
     );
@@ -81,13 +85,13 @@ export async function speak(exchange: WireExchange): Promise<void> {
   await send(event({ type: 'message_start', message: start }));
   await send(event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }));
   await send(event({ type: 'ping' }));
-  for (const text of words(tokens)) await send(delta(text));
+  for await (const text of work.run(pieces, closed)) await send(delta(text));
   await send(event({ type: 'content_block_stop', index: 0 }));
   await send(
     event({
       type: 'message_delta',
-      delta: { stop_reason: 'max_tokens', stop_sequence: null },
-      usage: { output_tokens: tokens },
+      delta: { stop_reason: stopReason, stop_sequence: null },
+      usage: { output_tokens: pieces.length },
     }),
   );
   await send(event({ type: 'message_stop' }));

@@ -3,13 +3,8 @@
  * server/routes.go), words instead of a model. Vendor's own client `ollama` 0.6.4 judges it. It loads before it speaks,
  * reloads when a runner option changes, and counts both.
  */
-import {
-  startWireServer,
-  type WireExchange,
-  type WireHandler,
-  type WireServer,
-  words,
-} from './wire-server.ts';
+import { startWireServer, type WireExchange, type WireHandler, type WireServer } from './wire-server.ts';
+import { answerOf } from './words.ts';
 
 export interface OllamaDouble extends WireServer {
   /** Times a model was brought into memory: more than once for one model means that its options changed. */
@@ -109,16 +104,23 @@ function runnerOf(body: WireExchange['body']): string {
 }
 
 export async function speak(exchange: WireExchange): Promise<void> {
-  const { body, begin, send, json, response } = exchange;
-  const options = (body['options'] ?? {}) as { num_predict?: number };
-  const wordsMax = options.num_predict ?? 16;
+  const { body, begin, send, json, response, work, closed } = exchange;
+  const options = (body['options'] ?? {}) as { num_predict?: number; stop?: readonly string[] };
+  const { pieces, end } = answerOf({
+    said: 0,
+    tokensMax: options.num_predict ?? 16,
+    stops: options.stop ?? [],
+    structure: (body['format'] ?? null) as Readonly<Record<string, unknown>> | null,
+  });
+  const doneReason = end === 'limit' ? 'length' : 'stop';
   if (body['stream'] === false) {
-    json(200, { ...whole(exchange, [...words(wordsMax)].join(''), 'length'), ...counts(wordsMax) });
+    json(200, { ...whole(exchange, pieces.join(''), doneReason), ...counts(pieces.length) });
     return;
   }
   begin('application/x-ndjson');
-  for (const word of words(wordsMax)) await send(line({ ...head(body), message: said(word), done: false }));
-  await send(line({ ...whole(exchange, '', 'length'), ...counts(wordsMax) }));
+  for await (const piece of work.run(pieces, closed))
+    await send(line({ ...head(body), message: said(piece), done: false }));
+  await send(line({ ...whole(exchange, '', doneReason), ...counts(pieces.length) }));
   response.end();
 }
 

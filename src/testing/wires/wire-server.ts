@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as turnOfLoop } from 'node:timers/promises';
+import { EngineWork } from './engine-work.ts';
 
 export interface WireExchange {
   readonly method: string;
@@ -18,6 +19,8 @@ export interface WireExchange {
   readonly response: http.ServerResponse;
   /** Aborts when the client hangs up. */
   readonly closed: AbortSignal;
+  /** What the double works on; answers are given through it. */
+  readonly work: EngineWork;
   /** Begins a reply of 200 with this content type. */
   begin(contentType: string): void;
   /** Writes bytes and waits for a slow reader; throws when the client has hung up. */
@@ -33,13 +36,16 @@ export interface WireServer extends AsyncDisposable {
   /** Replies that are being made now. */
   readonly running: number;
   readonly connections: number;
+  readonly work: EngineWork;
   /** Requests, oldest first. */
   readonly asked: readonly Pick<WireExchange, 'method' | 'path' | 'query' | 'headers' | 'body'>[];
   /** Resolves once as many replies are under way; rejects after half a minute. */
   untilRunning(count: number): Promise<void>;
 }
 
-export async function startWireServer(handle: WireHandler): Promise<WireServer> {
+/** As many answers as `places` are made at once, the others wait. */
+export async function startWireServer(handle: WireHandler, places = 16): Promise<WireServer> {
+  const work = new EngineWork(places);
   const asked: WireExchange[] = [];
   let running = 0;
   let connections = 0;
@@ -59,7 +65,7 @@ export async function startWireServer(handle: WireHandler): Promise<WireServer> 
     response.on('close', () => gone.abort(new Error('the client hung up')));
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const exchange = exchangeOf(request, Buffer.concat(chunks).toString('utf8'), response, gone.signal);
+    const exchange = exchangeOf(request, Buffer.concat(chunks).toString('utf8'), response, gone.signal, work);
     asked.push(exchange);
     await handle(exchange);
   }
@@ -73,6 +79,7 @@ export async function startWireServer(handle: WireHandler): Promise<WireServer> 
     get connections() {
       return connections;
     },
+    work,
     asked,
     untilRunning: async (count) => {
       const patience = AbortSignal.timeout(30_000);
@@ -95,6 +102,7 @@ function exchangeOf(
   text: string,
   response: http.ServerResponse,
   closed: AbortSignal,
+  work: EngineWork,
 ): WireExchange {
   const url = new URL(request.url ?? '/', 'http://double');
   return {
@@ -105,6 +113,7 @@ function exchangeOf(
     body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
     response,
     closed,
+    work,
     begin: (contentType) => {
       response.writeHead(200, { 'content-type': contentType });
     },
@@ -120,9 +129,4 @@ function exchangeOf(
       response.end(JSON.stringify(value));
     },
   };
-}
-
-/** `word0 word1 …`: what every double says, a word a token. */
-export function* words(count: number): Generator<string> {
-  for (let word = 0; word < count; word += 1) yield `word${word} `;
 }
