@@ -22,12 +22,9 @@ const LIMIT_MS = 120_000;
 function filesOf(markdown: string): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   for (const block of markdown.matchAll(/^```ts\n([\s\S]*?)^```$/gm)) {
-    const names = [...markdown.slice(0, block.index).matchAll(/`(src\/engines\/[\w.-]+\.ts)`/g)];
-    const name = names.at(-1)?.[1];
-    assert.ok(
-      name !== undefined && !files.has(name),
-      `the block before ${String(name)} has no name of its own`,
-    );
+    const saved = [...markdown.slice(0, block.index).matchAll(/Save this as\s+`([\w.-]+\.ts)`/g)].at(-1)?.[1];
+    const name = `src/engines/${saved}`;
+    assert.ok(saved !== undefined && !files.has(name), `the block after ${name} has no name of its own`);
     files.set(name, block[1] ?? '');
   }
   return files;
