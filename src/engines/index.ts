@@ -11,6 +11,7 @@ import { openaiCompatible } from './openai-compatible.ts';
 import { sglang } from './sglang.ts';
 import { tensorrtLlm } from './tensorrt-llm.ts';
 import { tgi } from './tgi.ts';
+import { tritonText } from './triton-text.ts';
 import { vllm } from './vllm.ts';
 
 export const DRIVERS = {
@@ -26,6 +27,7 @@ export const DRIVERS = {
   ollama,
   anthropic,
   gemini,
+  'triton-text': tritonText,
 } as const satisfies Record<string, DriverDefinition>;
 
 export type EngineKind = keyof typeof DRIVERS;
