@@ -49,8 +49,13 @@ export class Breaker {
   }
 
   get state(): BreakerState {
+    return this.stateAt(this.#clock.monotonicMs());
+  }
+
+  /** As `state`, for a caller that has read the clock. */
+  stateAt(nowMonoMs: number): BreakerState {
     if (!this.#isOpen) return 'closed';
-    return this.#clock.monotonicMs() < this.#openUntilMonoMs ? 'open' : 'half_open';
+    return nowMonoMs < this.#openUntilMonoMs ? 'open' : 'half_open';
   }
 
   /** Milliseconds until a probe is let through; 0 unless open. */
@@ -59,9 +64,8 @@ export class Breaker {
   }
 
   /** Whether `tryStart` would give a pass now. */
-  mayStart(probe: Probe = 'traffic'): boolean {
+  mayStart(probe: Probe = 'traffic', nowMs = this.#clock.monotonicMs()): boolean {
     if (!this.#isOpen) return true;
-    const nowMs = this.#clock.monotonicMs();
     const opensToMs = this.#openUntilMonoMs + (probe === 'traffic' ? this.#options.trafficProbeAfterMs : 0);
     if (nowMs < opensToMs) return false;
     // A probe whose end was never told must not close the engine for ever.

@@ -25,6 +25,13 @@ export interface PaceSnapshot {
   readonly cachedRatio: number | null;
 }
 
+export const NOTHING_LEARNED: PaceSnapshot = {
+  baseMs: null,
+  prefillMsPerToken: null,
+  decodeMsPerToken: null,
+  cachedRatio: null,
+};
+
 /** Weight of the newest sample in the running means: about the last twenty lines count. */
 const NEWEST_SHARE = 0.1;
 /** A first sentence of ten words at 1.4 tokens a word (English). */
@@ -48,6 +55,10 @@ export class Pace {
   #decodeMs: number | null = null;
   #cachedRatio: number | null = null;
   #lastMonoMs = Number.NEGATIVE_INFINITY;
+  // The line through the sums, drawn anew with each sample.
+  #baseMs = 0;
+  #prefillMs = 0;
+  #revision = 0;
 
   constructor(options: PaceOptions, parts: { readonly clock: Pick<Clock, 'monotonicMs'> }) {
     this.#options = options;
@@ -79,6 +90,18 @@ export class Pace {
       this.#cachedRatio = running(this.#cachedRatio, Math.min(1, cachedTokens / promptTokens));
     if (completionTokens >= 2)
       this.#decodeMs = running(this.#decodeMs, Math.max(0, totalMs - firstTokenMs) / (completionTokens - 1));
+    this.#drawLine();
+    this.#revision += 1;
+  }
+
+  /** Changes whenever something was learned. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** The monotonic time at which all is forgotten that is known now. */
+  get forgottenAtMonoMs(): number {
+    return this.#lastMonoMs + this.#options.forgetAfterMs;
   }
 
   /** The first-token time within which this share (0..1) of the recent lines began; null with too few of them. */
@@ -93,8 +116,7 @@ export class Pace {
    * `readTokens` are those that no cache holds: prompt tokens less what is expected to be cached.
    */
   predictFirstTokenMs(readTokens: number, waitMs: number): number | null {
-    const line = this.#line();
-    return line === null ? null : waitMs + line.baseMs + line.prefillMs * readTokens;
+    return this.#isForgotten() ? null : waitMs + this.#baseMs + this.#prefillMs * readTokens;
   }
 
   /** As `predictFirstTokenMs`, and the decoding of a first sentence. */
@@ -104,28 +126,34 @@ export class Pace {
   }
 
   snapshot(): PaceSnapshot {
-    const line = this.#line();
+    if (this.#isForgotten()) return NOTHING_LEARNED;
     return {
-      baseMs: line?.baseMs ?? null,
-      prefillMsPerToken: line?.prefillMs ?? null,
-      decodeMsPerToken: line === null ? null : this.#decodeMs,
-      cachedRatio: line === null ? null : this.#cachedRatio,
+      baseMs: this.#baseMs,
+      prefillMsPerToken: this.#prefillMs,
+      decodeMsPerToken: this.#decodeMs,
+      cachedRatio: this.#cachedRatio,
     };
   }
 
   /** Weighted least squares; a slope or foot below zero is noise and taken as none. */
-  #line(): { readonly baseMs: number; readonly prefillMs: number } | null {
-    if (this.#weight === 0 || this.#isForgotten()) return null;
+  #drawLine(): void {
     const meanX = this.#x / this.#weight;
     const meanY = this.#y / this.#weight;
     const spread = this.#xx / this.#weight - meanX * meanX;
-    // Prompts of one length say nothing about the slope: then all of it is taken as proportional to the length.
-    if (spread < 1)
-      return meanX === 0 ? { baseMs: meanY, prefillMs: 0 } : { baseMs: 0, prefillMs: meanY / meanX };
     const slope = (this.#xy / this.#weight - meanX * meanY) / spread;
-    if (slope <= 0) return { baseMs: meanY, prefillMs: 0 };
     const foot = meanY - slope * meanX;
-    return foot >= 0 ? { baseMs: foot, prefillMs: slope } : { baseMs: 0, prefillMs: meanY / meanX };
+    // Prompts of one length say nothing about the slope: then all of it is taken as proportional to the length.
+    const isProportional = spread < 1 || (slope > 0 && foot < 0);
+    if (isProportional && meanX > 0) {
+      this.#baseMs = 0;
+      this.#prefillMs = meanY / meanX;
+    } else if (isProportional || slope <= 0) {
+      this.#baseMs = meanY;
+      this.#prefillMs = 0;
+    } else {
+      this.#baseMs = foot;
+      this.#prefillMs = slope;
+    }
   }
 
   #recent(): Float64Array {
@@ -148,7 +176,7 @@ export class Pace {
   }
 
   #isForgotten(): boolean {
-    return this.#clock.monotonicMs() - this.#lastMonoMs >= this.#options.forgetAfterMs;
+    return this.#clock.monotonicMs() >= this.forgottenAtMonoMs;
   }
 
   #forget(): void {

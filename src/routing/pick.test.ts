@@ -185,7 +185,7 @@ test('the mildest cause does not depend on the order', () => {
   }
 });
 
-const snapshotArbitrary: fc.Arbitrary<Partial<ReplicaSnapshot>> = fc.record({
+const snapshotArbitrary = fc.record({
   unusable: fc.option(fc.constantFrom(...CAUSES)),
   isPaid: fc.boolean(),
   running: fc.nat(4),

@@ -74,8 +74,9 @@ export function pickReplica(replicas: readonly ReplicaSnapshot[], ask: PickAsk):
 
   let home = -1;
   let homeWeight = -1;
-  for (const [index, replica] of replicas.entries()) {
-    if (!isBelowCap(replica, load, capacity) || refusal(replica, ask) !== null) continue;
+  for (let index = 0; index < replicas.length; index++) {
+    const replica = replicas[index];
+    if (replica === undefined || !mayTake(replica, ask, load, capacity)) continue;
     const weight = weightOf(keyHash, replica.hash);
     if (weight > homeWeight) {
       home = index;
@@ -85,8 +86,9 @@ export function pickReplica(replicas: readonly ReplicaSnapshot[], ask: PickAsk):
 
   let best = -1;
   let bestScore = Number.POSITIVE_INFINITY;
-  for (const [index, replica] of replicas.entries()) {
-    if (!isBelowCap(replica, load, capacity) || refusal(replica, ask) !== null) continue;
+  for (let index = 0; index < replicas.length; index++) {
+    const replica = replicas[index];
+    if (replica === undefined || !mayTake(replica, ask, load, capacity)) continue;
     const waitMs = ask.priority === 'interactive' ? replica.interactiveWaitMs : replica.ambientWaitMs;
     const isHome = index === home;
     const readTokens = isHome
@@ -118,8 +120,10 @@ function refusal(replica: ReplicaSnapshot, ask: PickAsk): Cause | null {
   return isFull ? 'overload' : null;
 }
 
-function isBelowCap(replica: ReplicaSnapshot, load: number, capacity: number): boolean {
-  return replica.running + replica.waiting < loadCap(load, replica.maxInFlight, capacity);
+/** Whether it can take the request and stays within the load bound with it. */
+function mayTake(replica: ReplicaSnapshot, ask: PickAsk, load: number, capacity: number): boolean {
+  const isBelowCap = replica.running + replica.waiting < loadCap(load, replica.maxInFlight, capacity);
+  return isBelowCap && refusal(replica, ask) === null;
 }
 
 function firstSentenceMs(replica: ReplicaSnapshot, readTokens: number): number {

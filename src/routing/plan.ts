@@ -41,7 +41,6 @@ export function planLadder(
   limits: PlanLimits,
 ): LadderPlan {
   const rungs: PlannedRung[] = [];
-  const planned = new Set<Replica>();
   let cause: Cause | null = null;
   const { length } = policy.rungs;
   const writtenRung = policy.rungs[length - 1] === WRITTEN_RUNG ? length - 1 : length;
@@ -52,9 +51,8 @@ export function planLadder(
       cause ??= reason;
       continue;
     }
-    if (pool.replicas.every((replica) => planned.has(replica))) continue;
-    for (const replica of pool.replicas) planned.add(replica);
-    rungs.push({ pool, rung });
+    const isAsked = (replica: Replica) => rungs.some((above) => above.pool.has(replica));
+    if (rungs.length === 0 || !pool.replicas.every(isAsked)) rungs.push({ pool, rung });
   }
   return { rungs, writtenRung, cause };
 }

@@ -13,19 +13,28 @@ export class Pool {
   readonly model: string | null;
   readonly modelVersion: string | null;
   readonly replicas: readonly Replica[];
-  /** Written anew for each decision, so that a decision allocates nothing per replica. */
-  readonly #snapshots: ReplicaSnapshot[];
+  /** Brought up to date for each decision, so that a decision allocates nothing per replica. */
+  readonly #snapshots: readonly ReplicaSnapshot[];
+  readonly #members: ReadonlySet<Replica>;
+  /** All replicas live by one clock; it is read once for a decision. */
+  readonly #clock: Pick<Replica, 'monotonicMs'>;
 
   constructor(name: string, replicas: readonly Replica[]) {
     const [first] = replicas;
     invariant(first !== undefined, `pool ${name} without replicas`);
     this.name = name;
     this.replicas = replicas;
+    this.#members = new Set(replicas);
+    this.#clock = first;
     this.model = replicas.every(({ model }) => model === first.model) ? first.model : null;
     this.modelVersion = replicas.every(({ modelVersion }) => modelVersion === first.modelVersion)
       ? first.modelVersion
       : null;
     this.#snapshots = replicas.map((replica) => replica.snapshot());
+  }
+
+  has(replica: Replica): boolean {
+    return this.#members.has(replica);
   }
 
   /** Whether every replica costs money. */
@@ -42,8 +51,9 @@ export class Pool {
   /** Why no replica may be used now; null when one may. */
   unusable(): Cause | null {
     let cause: Cause | null = null;
+    const nowMonoMs = this.#clock.monotonicMs();
     for (const replica of this.replicas) {
-      const reason = replica.unusable();
+      const reason = replica.unusable(nowMonoMs);
       if (reason === null) return null;
       cause = mildest(cause, reason);
     }
@@ -52,9 +62,10 @@ export class Pool {
 
   /** The replica that should take this request now, or why none can: then the ladder goes down at once. */
   pick(ask: PickAsk): Replica | Cause {
-    for (const [index, replica] of this.replicas.entries()) {
+    const nowMonoMs = this.#clock.monotonicMs();
+    for (let index = 0; index < this.replicas.length; index++) {
       const snapshot = this.#snapshots[index];
-      if (snapshot !== undefined) replica.writeSnapshot(snapshot);
+      if (snapshot !== undefined) this.replicas[index]?.refresh(snapshot, nowMonoMs);
     }
     const picked = pickReplica(this.#snapshots, ask);
     if (typeof picked !== 'number') return picked;

@@ -10,7 +10,7 @@ import { hashOf } from './affinity.ts';
 import { Breaker, type BreakerState, type Probe } from './breaker.ts';
 import type { BreakerOptions, CooldownOptions, PaceOptions } from './options.ts';
 import { type AttemptOutcome, outcomeOf } from './outcome.ts';
-import { Pace } from './pace.ts';
+import { NOTHING_LEARNED, Pace } from './pace.ts';
 
 export interface ReplicaSettings {
   readonly engine: Engine;
@@ -53,6 +53,8 @@ export interface ReplicaSnapshot {
   prefillMsPerToken: number | null;
   decodeMsPerToken: number | null;
   cachedRatio: number | null;
+  /** Of what of pace the four values above are; for `refresh`. */
+  paceRevision: number;
   residentAdapters: ReadonlySet<string>;
 }
 
@@ -64,6 +66,8 @@ export interface RunningAttempt {
   ended(outcome: AttemptOutcome): void;
 }
 
+/** The pace revision of a snapshot that knows nothing. */
+const FORGOTTEN = -1;
 const NO_ADAPTERS: ReadonlySet<string> = new Set();
 
 export class Replica {
@@ -138,12 +142,15 @@ export class Replica {
   }
 
   /** Why a player's line may not go there now; null when it may. */
-  unusable(): Cause | null {
+  unusable(nowMonoMs = this.#clock.monotonicMs()): Cause | null {
     if (!this.#isReady) return 'offline';
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs < this.#disabledUntilMonoMs) return 'disabled';
-    if (!this.breaker.mayStart('traffic')) return 'backend_error';
-    return nowMs < this.#coolUntilMonoMs ? 'overload' : null;
+    if (nowMonoMs < this.#disabledUntilMonoMs) return 'disabled';
+    if (!this.breaker.mayStart('traffic', nowMonoMs)) return 'backend_error';
+    return nowMonoMs < this.#coolUntilMonoMs ? 'overload' : null;
+  }
+
+  monotonicMs(): number {
+    return this.#clock.monotonicMs();
   }
 
   /** Milliseconds until the pause that the engine asked for is over; 0 when there is none. */
@@ -227,34 +234,50 @@ export class Replica {
   }
 
   snapshot(): ReplicaSnapshot {
-    return this.writeSnapshot({} as ReplicaSnapshot);
+    const nowMonoMs = this.#clock.monotonicMs();
+    const snapshot: ReplicaSnapshot = {
+      name: this.name,
+      hash: this.#hash,
+      unusable: null,
+      breaker: 'closed',
+      isPaid: this.isPaid,
+      origin: this.origin,
+      contextTokens: this.contextTokens,
+      running: 0,
+      waiting: 0,
+      maxInFlight: this.admission.options.maxInFlight,
+      maxQueued: this.admission.options.maxQueued,
+      runningPromptTokens: 0,
+      maxPromptTokens: this.admission.options.maxPromptTokens ?? null,
+      interactiveWaitMs: 0,
+      ambientWaitMs: 0,
+      ...NOTHING_LEARNED,
+      paceRevision: FORGOTTEN,
+      residentAdapters: NO_ADAPTERS,
+    };
+    this.refresh(snapshot, nowMonoMs);
+    return snapshot;
   }
 
-  /** As `snapshot`, into an object that is used again: a pool asks for one per replica and decision. */
-  writeSnapshot(into: ReplicaSnapshot): ReplicaSnapshot {
-    const { options } = this.admission;
-    const pace = this.pace.snapshot();
-    into.name = this.name;
-    into.hash = this.#hash;
-    into.unusable = this.unusable();
-    into.breaker = this.breaker.state;
-    into.isPaid = this.isPaid;
-    into.origin = this.origin;
-    into.contextTokens = this.contextTokens;
-    into.running = this.admission.running;
-    into.waiting = this.admission.waiting;
-    into.maxInFlight = options.maxInFlight;
-    into.maxQueued = options.maxQueued;
-    into.runningPromptTokens = this.admission.runningPromptTokens;
-    into.maxPromptTokens = options.maxPromptTokens ?? null;
-    into.interactiveWaitMs = this.admission.predictedWaitMs('interactive');
-    into.ambientWaitMs = this.admission.predictedWaitMs('ambient');
-    into.baseMs = pace.baseMs;
-    into.prefillMsPerToken = pace.prefillMsPerToken;
-    into.decodeMsPerToken = pace.decodeMsPerToken;
-    into.cachedRatio = pace.cachedRatio;
-    into.residentAdapters = this.residentAdapters;
-    return into;
+  /**
+   * Brings a snapshot of this replica up to date. A pool keeps one per replica and does this for each decision, so only
+   * what can have changed is written: a decision over a hundred replicas allocates next to nothing.
+   */
+  refresh(snapshot: ReplicaSnapshot, nowMonoMs: number): void {
+    const { admission, breaker, pace } = this;
+    snapshot.unusable = this.unusable(nowMonoMs);
+    snapshot.breaker = breaker.stateAt(nowMonoMs);
+    snapshot.running = admission.running;
+    snapshot.waiting = admission.waiting;
+    snapshot.runningPromptTokens = admission.runningPromptTokens;
+    snapshot.interactiveWaitMs = admission.predictedWaitMs('interactive');
+    snapshot.ambientWaitMs = admission.predictedWaitMs('ambient');
+    snapshot.residentAdapters = this.residentAdapters;
+    const isForgotten = nowMonoMs >= pace.forgottenAtMonoMs;
+    const revision = isForgotten ? FORGOTTEN : pace.revision;
+    if (snapshot.paceRevision === revision) return;
+    Object.assign(snapshot, isForgotten ? NOTHING_LEARNED : pace.snapshot());
+    snapshot.paceRevision = revision;
   }
 
   /** Equal jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015): between half and all of the backoff. */
