@@ -188,6 +188,6 @@ function setterOf(stack: string): string {
     .split('\n')
     .slice(1)
     .map((line) => /([\w./-]+\.ts:\d+):\d+\)?$/.exec(line)?.[1]?.replace(/^.*\/(?=src\/|tests\/)/, ''))
-    .filter((frame) => frame !== undefined && !frame.includes('simulation/virtual-clock'));
+    .filter((frame) => frame !== undefined && !frame.includes('simulation/virtual-clock.ts'));
   return frames.slice(0, 3).join(' ← ') || 'unknown';
 }
