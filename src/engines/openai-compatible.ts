@@ -5,7 +5,6 @@
 import { z } from 'zod';
 import { JSON_SCHEMA, NO_STRUCTURE, type StructuredOutput } from './chat-dialect.ts';
 import { bearer, createChatDriver } from './chat-driver.ts';
-import { type ChatEngineOptions, createChatEngine } from './chat-engine.ts';
 import { defineDriver } from './driver.ts';
 
 /** Servers that know no schema, and refuse the word json unless the prompt has it (engines.md §10.5). */
@@ -62,8 +61,3 @@ export const openaiCompatible = defineDriver({
     });
   },
 });
-
-/** The engine alone, for who has a dialect and no configuration. */
-export function createOpenAiCompatible(options: ChatEngineOptions) {
-  return createChatEngine(options);
-}

@@ -3,11 +3,8 @@
  * extra fields, running usage, and going on from an open assistant message.
  */
 import { z } from 'zod';
-import type { Engine } from '../core/engine.ts';
-import type { Transport } from '../core/transport.ts';
 import { COMMON_SAMPLING, type Dialect } from './chat-dialect.ts';
 import { bearer, createChatDriver, thinking, thinkingBody } from './chat-driver.ts';
-import { createChatEngine } from './chat-engine.ts';
 import { expect200, gauges, member } from './chat-probe.ts';
 import { defineDriver } from './driver.ts';
 import { TOKENIZE } from './token-counter.ts';
@@ -46,8 +43,3 @@ export const vllm = defineDriver({
       tokenize: TOKENIZE,
     }),
 });
-
-/** The engine alone. `transport` is asked at each request: a supervised engine comes back on another port. */
-export function createVllm(options: { name: string; kind: string; transport: () => Transport }): Engine {
-  return createChatEngine({ ...options, dialect: DIALECT });
-}

@@ -30,10 +30,10 @@ export interface OpenedEngine extends AsyncDisposable {
   /** Serves one model whatever it is called, so that a wrong name is no error. */
   readonly ignoresModel?: boolean;
   /**
-   * Keeps the next requests in a phase until disposed; resolves when that is so. Left out: the engine cannot be told.
-   * Needs `probe`, or `load`.
+   * Keeps the next requests in a phase until disposed; resolves when that is so, to null where this phase cannot be
+   * had (`occupy` gives `queued` on any engine that tells its load). Needs `probe`, or `load`.
    */
-  readonly hold?: (phase: RequestPhase) => Promise<AsyncDisposable>;
+  readonly hold?: (phase: RequestPhase) => Promise<AsyncDisposable | null>;
   /** The engine's own counts, where its wire does not tell them. */
   readonly load?: () => EngineLoad;
 }
@@ -173,6 +173,33 @@ export function engineConformance(
   });
 }
 
+/** Takes all places of an engine with long lines, until disposed: what comes next is queued. */
+export async function occupy(
+  { engine, probe, model }: { readonly engine: Engine; readonly probe: EngineProbe; readonly model: string },
+  places: number,
+): Promise<AsyncDisposable> {
+  const leave = new AbortController();
+  const lines = Array.from({ length: places }, (_, place) =>
+    all(
+      engine.generate(
+        lineRequest({ model, messages: [{ role: 'user', content: `Guest ${place}: count to a thousand.` }] }),
+        leave.signal,
+      ),
+    ).catch((error: unknown) => {
+      if (!leave.signal.aborted) throw error;
+    }),
+  );
+  const release = {
+    [Symbol.asyncDispose]: async () => {
+      leave.abort(new Error('the place is given back'));
+      await Promise.all(lines);
+    },
+  };
+  const patience = AbortSignal.timeout(PATIENCE_MS);
+  while (((await probe.load(patience))?.running ?? 0) < places) await Promise.race([turnOfLoop(), ...lines]);
+  return release;
+}
+
 type Ask = (changes?: Partial<GenerateRequest>) => Promise<GenerateEvent[]>;
 type MakeRequest = (changes?: Partial<GenerateRequest>) => GenerateRequest;
 
@@ -272,7 +299,8 @@ function cancelling(opened: () => OpenedEngine, request: MakeRequest): void {
     it(`frees the engine when the listener hangs up while the line is ${phase}`, async (context) => {
       const { engine, hold } = opened();
       if (hold === undefined || (await load()) === null) return context.skip('cannot be held there');
-      await using _held = await hold(phase);
+      await using held = await hold(phase);
+      if (held === null) return context.skip('cannot be held there');
       const before = await load();
       const controller = new AbortController();
       const heard = all(engine.generate(request(), controller.signal));

@@ -6,7 +6,7 @@ import { ServiceError } from '../core/errors.ts';
 import type { Transport, WireRequest, WireResponse } from '../core/transport.ts';
 import { startChatServer } from '../testing/chat-server.ts';
 import { lineRequest } from '../testing/engine-conformance.ts';
-import { createOpenAiCompatible } from './openai-compatible.ts';
+import { createChatEngine } from './chat-engine.ts';
 import { createTransport } from './transport.ts';
 
 const dialect = { continuesAssistant: false, honoursPriority: false, reportsRunningUsage: false };
@@ -28,7 +28,7 @@ function replying(reply: Partial<WireResponse> & { readonly text?: string }) {
 }
 
 async function generate(transport: Transport, changes = {}): Promise<GenerateEvent[]> {
-  const engine = createOpenAiCompatible({
+  const engine = createChatEngine({
     name: 'cloud',
     kind: 'openai',
     transport: () => transport,
