@@ -12,6 +12,7 @@ import { ConversationMemory, extractiveSummary } from './cast/memory.ts';
 import { createPromptAssembler } from './cast/prompt.ts';
 import { lineCounts, lineRows, npcSummaries } from './cast/views.ts';
 import type { LoadedConfig } from './config/load.ts';
+import type { Config } from './config/schema.ts';
 import type { DialogueEvent, DialogueRequest } from './core/dialogue.ts';
 import type { TokenCounter } from './core/engine.ts';
 import { ServiceError } from './core/errors.ts';
@@ -20,13 +21,24 @@ import type { Transport } from './core/transport.ts';
 import type { TurnSink } from './core/turn.ts';
 import { type AnswerParts, answer } from './dialogue/answer.ts';
 import { Ladder } from './dialogue/ladder.ts';
+import { RecentPrefixes } from './dialogue/recent-prefixes.ts';
+import { Prompts } from './dialogue/script.ts';
 import { estimateTokens } from './engines/token-counter.ts';
 import type { TransportOptions } from './engines/transport.ts';
 import { createWritten } from './engines/written.ts';
-import { type EngineHost, type HostState, startHost } from './hosts.ts';
+import type { Host, HostState } from './hosts/host.ts';
+import { startHost } from './hosts/index.ts';
+import { isPaid } from './hosts/remote.ts';
 import { linkSignals } from './lib/abort.ts';
 import { TaskGroup } from './lib/async.ts';
+import { invariant } from './lib/invariant.ts';
 import type { ModelProgress } from './models/progress.ts';
+import { HedgeAllowance } from './routing/hedge.ts';
+import { poolLayout } from './routing/layout.ts';
+import type { PoolsOptions } from './routing/options.ts';
+import { Pool } from './routing/pool.ts';
+import { ModelVersions } from './routing/versions.ts';
+import { Spending } from './spending/spending.ts';
 import type { Backend } from './store/backend.ts';
 import { dataDirectory } from './store/location.ts';
 import { openStore } from './store/store.ts';
@@ -67,8 +79,8 @@ export interface Service extends AsyncDisposable {
 }
 
 const BACKGROUND_TASKS_MAX = 1_000;
-/** Where the smallest engine does not say, this much is taken to fit (tokens). */
-const CONTEXT_TOKENS_DEFAULT = 2_048;
+/** Where no engine can be asked, prompts shown to people are counted so. */
+const ESTIMATE: TokenCounter = { count: (text) => Promise.resolve(estimateTokens(text)) };
 const READY_POLL_MS = 50;
 
 /** Throws `cast_invalid`, `store_unavailable`, `setup_incomplete`, `config_invalid`. Starting engines goes on in the background. */
@@ -108,7 +120,10 @@ export async function createService(
     onFailure: (name, error) => log.error('task.failed', { name, reason: ServiceError.from(error).message }),
   });
   cleanup.use(tasks);
-  const hosts = new Map<string, EngineHost>();
+  const spending = await Spending.open(config.spending, { store: store.spending, clock, log });
+  requirePrices(config, spending, clock.nowMs());
+  const prefixes = new RecentPrefixes();
+  const hosts = new Map<string, Host>();
   for (const [name, engineConfig] of Object.entries(config.engines)) {
     const host = startHost(name, engineConfig, {
       runtime,
@@ -116,34 +131,35 @@ export async function createService(
       tasks,
       connect: parts.connect,
       directory,
+      routing: config.routing,
+      warmPrompts: () => prefixes.mostUsed(),
       onModelProgress: parts.onModelProgress,
       onModelNotice: parts.onModelNotice,
       onRestart: (engine) => metrics.count('greenroom_engine_restarts_total', { engine }),
     });
     hosts.set(name, cleanup.use(host));
   }
+  const pools = poolsOf(hosts, config.pools);
+  const versions = new ModelVersions(pools, config.models);
 
   const heard = new HeardLines(clock);
   const memory = new ConversationMemory(store.conversations, extractiveSummary);
-  const [firstHost] = hosts.values();
-  const counter: TokenCounter = firstHost?.counter ?? {
-    count: (text) => Promise.resolve(estimateTokens(text)),
-  };
-  const assembler = createPromptAssembler();
   const ladder = new Ladder({
-    cast,
-    engines: new Map([...hosts].map(([name, host]) => [name, host.entry])),
+    pools,
+    versions,
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
-    counter,
-    assembler,
-    memory,
+    prompts: new Prompts({
+      cast,
+      memory,
+      log,
+      defaultTemperature: config.temperature,
+      prefixes,
+    }),
+    spending,
+    hedges: new HedgeAllowance(config.routing.hedging),
+    options: config.routing,
     clock,
     log,
-    contextTokens: Math.min(
-      ...[...hosts.values()].map((host) => host.contextTokens ?? CONTEXT_TOKENS_DEFAULT),
-      CONTEXT_TOKENS_DEFAULT,
-    ),
-    defaultTemperature: config.temperature,
   });
   const answerParts: AnswerParts = {
     cast,
@@ -190,8 +206,16 @@ export async function createService(
 
   const observeEngines = () => {
     for (const host of hosts.values()) {
-      metrics.gauge('greenroom_engine_requests_running', { engine: host.name }, host.entry.admission.running);
-      metrics.gauge('greenroom_engine_requests_waiting', { engine: host.name }, host.entry.admission.waiting);
+      metrics.gauge(
+        'greenroom_engine_requests_running',
+        { engine: host.name },
+        host.replica.admission.running,
+      );
+      metrics.gauge(
+        'greenroom_engine_requests_waiting',
+        { engine: host.name },
+        host.replica.admission.waiting,
+      );
     }
     metrics.gauge('greenroom_ready', {}, readiness().ready ? 1 : 0);
   };
@@ -222,7 +246,7 @@ export async function createService(
           personaTokens: policy.personaTokens,
           npcs: cast.npcs,
         },
-        counter,
+        pools.get(policy.rungs[0] ?? '')?.replicas[0]?.counter ?? ESTIMATE,
         describeSignal,
       );
       return {
@@ -232,12 +256,12 @@ export async function createService(
       };
     },
     listLines: (filter) => lineRows(cast, filter),
-    models: [...hosts.values()].map((host) => ({
-      id: host.model,
-      ownedBy: host.name,
-      maxModelTokens: host.contextTokens,
-    })),
-    passThrough: (model) => passThrough(model, hosts),
+    get models() {
+      return versions
+        .list()
+        .map(({ id, pool }) => ({ id, ownedBy: pool.name, maxModelTokens: pool.contextTokens }));
+    },
+    passThrough: (model, version) => relayTarget(versions.resolve(model, version), hosts),
     keys: store.keys,
     idempotency: store.idempotency,
     readiness,
@@ -252,8 +276,8 @@ export async function createService(
           kind: host.kind,
           stage: host.state.stage,
           model: host.model,
-          running: host.entry.admission.running,
-          waiting: host.entry.admission.waiting,
+          running: host.replica.admission.running,
+          waiting: host.replica.admission.waiting,
           restarts: host.restarts,
           pid: host.pid,
           reason: host.state.stage === 'ready' ? null : host.state.detail,
@@ -316,17 +340,48 @@ async function requireKeysBeyondLoopback(host: string, hasKeys: () => Promise<bo
   );
 }
 
-function passThrough(model: string, hosts: ReadonlyMap<string, EngineHost>): PassThrough {
-  for (const host of hosts.values()) {
-    if (host.model === model) {
-      return { engine: host.name, model, transport: host.transport(), admission: host.entry.admission };
-    }
+/** Engines by name become pools by name; the configuration has been checked. */
+function poolsOf(hosts: ReadonlyMap<string, Host>, pools: PoolsOptions): ReadonlyMap<string, Pool> {
+  const made = new Map<string, Pool>();
+  for (const [name, engines] of poolLayout([...hosts.keys()], pools)) {
+    const replicas = engines.flatMap((engine) => hosts.get(engine)?.replica ?? []);
+    made.set(name, new Pool(name, replicas));
   }
-  const known = [...hosts.values()].map((host) => host.model);
-  throw new ServiceError(
-    'unknown_model',
-    `no model is called ${JSON.stringify(model.slice(0, 80))}; there are ${known.join(', ')}, and npc:<id> for each NPC`,
-  );
+  return made;
+}
+
+/** A cap cannot hold over an engine whose price nobody knows. */
+function requirePrices(config: Config, { prices }: Spending, nowMs: number): void {
+  for (const [name, engine] of Object.entries(config.engines)) {
+    if (!isPaid(engine) || prices.of(engine.model, nowMs) !== null) continue;
+    throw new ServiceError(
+      'config_invalid',
+      `engines.${name}: its model ${JSON.stringify(engine.model)} costs money and has no price that holds today; add a row to spending.prices, or set isPaid: false`,
+    );
+  }
+}
+
+/** The replica that takes bytes as they came. Throws `overloaded` or `not_ready` when none can now. */
+function relayTarget(pool: Pool, hosts: ReadonlyMap<string, Host>): PassThrough {
+  const replica = pool.pick({
+    prefixKey: '',
+    adapter: null,
+    promptTokens: 0,
+    priority: 'interactive',
+    deadlineLeftMs: Number.POSITIVE_INFINITY,
+  });
+  if (typeof replica === 'string') {
+    const code = replica === 'overload' ? 'overloaded' : 'not_ready';
+    throw new ServiceError(code, `no engine of ${pool.name} can take this now (${replica}); see /readyz`);
+  }
+  const host = hosts.get(replica.name);
+  invariant(host !== undefined, `${replica.name} has no host`);
+  if (replica.isPaid || !host.relaysOpenAi)
+    throw new ServiceError(
+      'bad_request',
+      `${pool.name} ${replica.isPaid ? 'costs money, and nobody counts what is passed through' : `speaks another wire (${host.kind})`}; ask an NPC of it: model npc:<id>`,
+    );
+  return { engine: host.name, model: host.model, transport: host.transport(), admission: replica.admission };
 }
 
 async function packageVersion(): Promise<string> {

@@ -276,7 +276,7 @@ describe('a gateway whose engine fails', () => {
   });
 
   for (const [word, cause] of [
-    ['fulmar', 'repetition'],
+    ['fulmar', 'backend_error'],
     ['tern', 'backend_error'],
   ] as const) {
     test(`an engine that floods is cut off and replaced (${word})`, async () => {

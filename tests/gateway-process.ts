@@ -116,6 +116,11 @@ export function remoteConfig(origin: string, more: Readonly<Record<string, unkno
   const quick = { fillerAfterMs: 0, deadlineMs: 20_000 };
   return {
     engines: { local: { kind: 'vllm', baseUrl: origin, model: 'scripted', maxInFlight: 64, maxQueued: 512 } },
+    // Every failure is asked for by a test, and must not keep the next test from its engine.
+    routing: {
+      breaker: { consecutiveFailures: 1_000, minimumOutcomes: 10_000 },
+      cooldown: { backoffMs: 1, backoffMaxMs: 1, accountMs: 1 },
+    },
     tiers: { '1': quick, '2': quick, '3': quick, '4': quick },
     ...more,
   };

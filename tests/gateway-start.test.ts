@@ -51,7 +51,7 @@ describe('serve refuses to start, in words', () => {
   test('a rung that is no engine is named', async () => {
     const exit = await serveUntilExit({ config: { ...NOWHERE, tiers: { '2': { rungs: ['lokal'] } } } });
     assert.equal(exit.code, 1);
-    assert.match(exit.error, /tiers\.2\.rungs: "lokal" is no engine; expected one of local/);
+    assert.match(exit.error, /tiers\.2\.rungs\.0: "lokal" is no pool; expected one of local/);
   });
 
   test('a PORT that is no number is named with where it came from', async () => {

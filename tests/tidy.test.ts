@@ -91,7 +91,7 @@ const RUN_BY: Readonly<Record<string, string>> = {
   'src/cli/engine.ts': 'tests/engine-wire.test.ts',
   'src/embedded/child.ts': 'tests/engine-wire.test.ts',
   'src/app.ts': 'tests/cli-talk.test.ts',
-  'src/hosts.ts': 'tests/cli-talk.test.ts',
+  'src/hosts/index.ts': 'tests/cli-talk.test.ts',
   'src/cast/views.ts': 'tests/cli-talk.test.ts',
 };
 

@@ -69,7 +69,7 @@ test('a wrong value is told with the value, what is allowed and where it came fr
 test('a tier that names an engine which is not there, or one twice, is refused', async () => {
   await assert.rejects(
     load('tiers: { "2": { rungs: [cloud] } }\n'),
-    refused(/tiers\.2\.rungs: "cloud" is no engine; expected one of local/),
+    refused(/tiers\.2\.rungs\.0: "cloud" is no pool; expected one of local/),
   );
   await assert.rejects(load('tiers: { "2": { rungs: [local, local] } }\n'), refused(/named twice/));
 });

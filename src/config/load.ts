@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parseDocument } from 'yaml';
 import { ServiceError } from '../core/errors.ts';
+import { layoutFaults } from '../routing/layout.ts';
 import { type Config, configSchema } from './schema.ts';
 
 export type Origin = 'default' | 'file' | 'environment' | 'flag';
@@ -58,12 +59,9 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   }
   const result = configSchema.safeParse(merged);
   if (!result.success) throw invalid(sources.file, result.error.issues, merged, origins);
-  const rungProblems = unknownRungs(result.data);
-  if (rungProblems.length > 0)
-    throw new ServiceError(
-      'config_invalid',
-      `${sources.file ?? 'configuration'}: ${rungProblems.join('; ')}`,
-    );
+  const faults = layoutFaults({ ...result.data, engines: versionsOf(result.data) });
+  if (faults.length > 0)
+    throw new ServiceError('config_invalid', `${sources.file ?? 'configuration'}: ${faults.join('; ')}`);
   return {
     config: result.data,
     directory: sources.file === null ? process.cwd() : dirname(resolve(sources.file)),
@@ -161,15 +159,11 @@ function invalid(
   return new ServiceError('config_invalid', `${file ?? 'configuration'}: ${lines.join('; ')}`);
 }
 
-/** A tier may only name engines that exist, each once. */
-function unknownRungs(config: Config): string[] {
-  const known = Object.keys(config.engines);
-  return Object.entries(config.tiers).flatMap(([tier, { rungs }]) =>
-    rungs
-      .filter((rung, index) => !known.includes(rung) || rungs.indexOf(rung) !== index)
-      .map(
-        (rung) =>
-          `tiers.${tier}.rungs: ${JSON.stringify(rung)} ${known.includes(rung) ? 'is named twice' : `is no engine; expected one of ${known.join(', ')}`}`,
-      ),
+function versionsOf({ engines }: Config) {
+  return Object.fromEntries(
+    Object.entries(engines).map(([name, { model, version }]) => [
+      name,
+      { model, modelVersion: version ?? null },
+    ]),
   );
 }

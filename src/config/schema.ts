@@ -4,7 +4,20 @@
  */
 import { z } from 'zod';
 import { embeddedOptionsSchema } from '../embedded/options.ts';
+import type { DriverDefinition } from '../engines/driver.ts';
+import { DRIVERS, type EngineKind } from '../engines/index.ts';
+import {
+  breakerOptionsSchema,
+  budgetOptionsSchema,
+  canaryOptionsSchema,
+  cooldownOptionsSchema,
+  hedgingOptionsSchema,
+  modelsSchema,
+  paceOptionsSchema,
+  poolsSchema,
+} from '../routing/options.ts';
 import { tiersSchema } from '../routing/tiers.ts';
+import { spendingOptionsSchema } from '../spending/options.ts';
 import { storeOptionsSchema } from '../store/store.ts';
 
 const admission = {
@@ -20,6 +33,20 @@ const admission = {
     .max(100_000)
     .default(128)
     .describe('Requests that may wait; the next goes down the ladder at once.'),
+  maxPromptTokens: z
+    .int()
+    .min(1)
+    .max(100_000_000)
+    .optional()
+    .describe('Prompt tokens under way at this engine at once; default: no limit but maxInFlight.'),
+};
+
+const version = {
+  version: z
+    .string()
+    .regex(/^[\w.:-]{1,100}$/, 'letters, digits and . : _ -, at most 100')
+    .optional()
+    .describe('Version of the model, as players never see it: 2026-05. Requests pick it by x-model-version.'),
 };
 
 const embeddedEngineSchema = z
@@ -31,27 +58,60 @@ const embeddedEngineSchema = z
       .describe('A model of the catalogue (`greenroom models list`); fetched at the first start.'),
     file: z.string().optional().describe('A GGUF file to use instead, relative to this configuration file.'),
     ...embeddedOptionsSchema.omit({ modelPath: true, modelName: true }).shape,
+    ...version,
     ...admission,
   })
   .describe('llama.cpp in a child process of the gateway: the default, needs nothing else.');
 
-const remoteEngineSchema = z
-  .strictObject({
-    kind: z.enum(['vllm', 'openai-compatible']),
-    baseUrl: z
-      .url({ protocol: /^https?$/ })
-      .describe('Scheme, host and port, without /v1: http://127.0.0.1:8000.'),
-    model: z.string().min(1).describe("The engine's own name for the model."),
-    apiKeyEnv: z.string().optional().describe('Name of the environment variable that holds its API key.'),
-    connections: z.int().min(1).max(4_096).default(64).describe('Most connections to it.'),
-    connectTimeoutMs: z.int().min(1).max(60_000).default(1_000).describe('Milliseconds to connect.'),
-    ...admission,
-  })
-  .describe('A server that speaks the OpenAI wire: vLLM, llama-server, a cloud.');
+/** What can be told of every engine that is a server of its own; a driver's own options stand beside these. */
+const remoteEngineShape = {
+  model: z.string().min(1).describe("The engine's own name for the model."),
+  apiKeyEnv: z.string().optional().describe('Name of the environment variable that holds its API key.'),
+  connections: z.int().min(1).max(4_096).default(64).describe('Most connections to it.'),
+  connectTimeoutMs: z.int().min(1).max(60_000).default(1_000).describe('Milliseconds to connect.'),
+  contextTokens: z
+    .int()
+    .min(64)
+    .max(10_000_000)
+    .optional()
+    .describe('Tokens of prompt and answer together; default: what the engine says when it is asked.'),
+  isPaid: z
+    .boolean()
+    .optional()
+    .describe(
+      'Whether its calls are held against spending; default: yes for clouds, no for servers of your own.',
+    ),
+};
 
-export const engineSchema = z.discriminatedUnion('kind', [embeddedEngineSchema, remoteEngineSchema]);
-export type EngineConfig = z.infer<typeof engineSchema>;
+const baseUrl = z
+  .url({ protocol: /^https?$/ })
+  .describe('Scheme, host, port and the path before /v1, if there is one: http://127.0.0.1:8000.');
+
+/** One schema a driver: its kind, what every engine has, and its own options, all on one level. */
+const remoteEngineSchemas = Object.values(DRIVERS).map((driver: DriverDefinition) =>
+  z
+    .strictObject({
+      kind: z.literal(driver.kind as EngineKind),
+      baseUrl: driver.defaultBaseUrl === null ? baseUrl : baseUrl.default(driver.defaultBaseUrl),
+      ...version,
+      ...remoteEngineShape,
+      ...admission,
+      ...driver.options.shape,
+    })
+    .describe(driver.title),
+);
+
+export const engineSchema = z.discriminatedUnion('kind', [embeddedEngineSchema, ...remoteEngineSchemas]);
 export type EmbeddedEngineConfig = z.infer<typeof embeddedEngineSchema>;
+/** The driver's own options are checked, and are read by the driver alone. */
+export type RemoteEngineConfig = z.infer<
+  z.ZodObject<
+    typeof remoteEngineShape &
+      typeof admission &
+      typeof version & { kind: z.ZodLiteral<EngineKind>; baseUrl: z.ZodURL }
+  >
+>;
+export type EngineConfig = EmbeddedEngineConfig | RemoteEngineConfig;
 
 const limitsSchema = z
   .strictObject({
@@ -129,7 +189,21 @@ export const configSchema = z.strictObject({
     )
     .default({ local: engineSchema.parse({ kind: 'embedded' }) })
     .describe('Engines by name; tiers name them as rungs. Written lines need no entry.'),
+  pools: poolsSchema,
+  models: modelsSchema,
   tiers: tiersSchema.prefault({}),
+  routing: z
+    .strictObject({
+      budgets: budgetOptionsSchema.prefault({}),
+      hedging: hedgingOptionsSchema.prefault({}),
+      breaker: breakerOptionsSchema.prefault({}),
+      cooldown: cooldownOptionsSchema.prefault({}),
+      pace: paceOptionsSchema.prefault({}),
+      canary: canaryOptionsSchema.prefault({}),
+    })
+    .prefault({})
+    .describe('How engines are chosen, given up and tried again.'),
+  spending: spendingOptionsSchema,
   temperature: z
     .number()
     .min(0)

@@ -103,6 +103,10 @@ export interface DialogueRequest {
   readonly deadlineMs?: number;
   readonly priority: Priority;
   readonly trigger?: Trigger;
+  /** Header x-model-version: the version of the tier's models that must answer. */
+  readonly modelVersion?: string;
+  /** Who asks, for fairness: the id of the API key, or `local`. */
+  readonly source?: string;
   /** Monotonic time at which the door had the whole request. */
   readonly receivedMonoMs: number;
 }

@@ -7,6 +7,21 @@ export interface GuardHit {
   readonly outcome: 'rerolled' | 'replaced' | 'dropped' | 'cleaned';
 }
 
+/** One call of an engine, with what it cost. The sum over a turn is the turn's usage. */
+export interface AttemptRecord {
+  readonly engine: string;
+  readonly model: string;
+  /** How it ended: a finish reason, a cause, `blocked:<rule>`, `empty`, `hedged` for the slower of two. */
+  readonly result: string;
+  readonly durationMs: number;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  readonly costMicroUsd: number;
+  /** Whether the engine told the tokens, or we counted what we saw. */
+  readonly source: 'reported' | 'estimated';
+}
+
 export interface Turn {
   readonly request: DialogueRequest;
   readonly personaVersion: number;
@@ -14,11 +29,7 @@ export interface Turn {
   readonly outcome: DialogueOutcome | null;
   readonly error: ErrorCode | null;
   readonly guardHits: readonly GuardHit[];
-  readonly attempts: readonly {
-    readonly engine: string;
-    readonly result: string;
-    readonly durationMs: number;
-  }[];
+  readonly attempts: readonly AttemptRecord[];
 }
 
 export interface TurnSink {

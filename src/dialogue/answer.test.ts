@@ -4,21 +4,37 @@ import { createCast } from '../cast/cast.ts';
 import { HeardLines } from '../cast/heard-lines.ts';
 import { ConversationMemory } from '../cast/memory.ts';
 import { parsePersona } from '../cast/persona.ts';
-import { createPromptAssembler } from '../cast/prompt.ts';
 import { parseLinesCsv } from '../cast/written-lines.ts';
 import type { ConversationStore, ConversationTurn } from '../core/conversation.ts';
 import type { DialogueEvent, DialogueOutcome, DialogueRequest } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
-import type { Turn } from '../core/turn.ts';
+import type { SpendingStore } from '../core/store.ts';
+import type { AttemptRecord, Turn } from '../core/turn.ts';
 import { createWritten } from '../engines/written.ts';
 import { TaskGroup } from '../lib/async.ts';
-import { Admission } from '../routing/admission.ts';
+import type { Admission } from '../routing/admission.ts';
+import { HedgeAllowance } from '../routing/hedge.ts';
+import {
+  budgetOptionsSchema,
+  DEFAULT_BREAKER,
+  DEFAULT_COOLDOWN,
+  DEFAULT_PACE,
+  hedgingOptionsSchema,
+  modelsSchema,
+} from '../routing/options.ts';
+import { Pool } from '../routing/pool.ts';
+import { Replica } from '../routing/replica.ts';
 import { tiersSchema } from '../routing/tiers.ts';
+import { ModelVersions } from '../routing/versions.ts';
 import { realRuntime } from '../runtime.ts';
+import { spendingOptionsSchema } from '../spending/options.ts';
+import { Spending } from '../spending/spending.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import { ScriptedEngine, type ScriptStep } from '../testing/scripted-engine.ts';
 import { type AnswerParts, answer } from './answer.ts';
 import { Ladder } from './ladder.ts';
+import { RecentPrefixes } from './recent-prefixes.ts';
+import { Prompts } from './script.ts';
 
 const never = new AbortController().signal;
 
@@ -61,18 +77,50 @@ interface World {
   readonly turns: Turn[];
   readonly stored: ConversationTurn[];
   readonly admission: Admission;
+  readonly spending: Spending;
+  readonly replica: Replica;
+  readonly twins: readonly Replica[];
 }
 
-function world(
+/** The ledger of a store, in memory. */
+function countingLedger(): SpendingStore & { held: number; spent: number } {
+  return {
+    held: 0,
+    spent: 0,
+    hold(held, caps) {
+      if (caps.total !== null && this.held + this.spent + held.microUsd > caps.total)
+        return Promise.resolve(false);
+      this.held += held.microUsd;
+      return Promise.resolve(true);
+    },
+    settle(held, spentMicroUsd) {
+      this.held -= held.microUsd;
+      this.spent += spentMicroUsd;
+      return Promise.resolve();
+    },
+    day: () => Promise.reject(new Error('not asked')),
+    isOff: () => Promise.resolve(false),
+    switchOff: () => Promise.resolve(),
+  };
+}
+
+async function world(
   script: (call: number) => readonly ScriptStep[],
   options: {
+    twins?: readonly ScriptedEngine[];
+    beside?: readonly ScriptedEngine[];
+    versions?: Readonly<Record<string, string>>;
+    spending?: object;
+    ledger?: SpendingStore;
+    hedging?: object;
+    budgets?: object;
     ready?: boolean;
     storeFails?: boolean;
     fillerAfterMs?: number;
     maxQueued?: number;
     spare?: ScriptedEngine;
   } = {},
-): World {
+): Promise<World> {
   const { clock } = realRuntime;
   const { lines, problems } = parseLinesCsv(LINES, 'lines.csv');
   assert.deepEqual(problems, []);
@@ -89,31 +137,57 @@ function world(
     branch: () => Promise.resolve(),
   } as unknown as ConversationStore;
   const memory = new ConversationMemory(store);
-  const admission = new Admission({ engine: 'local', maxInFlight: 4, maxQueued: options.maxQueued ?? 8 });
-  const turns: Turn[] = [];
-  const entry = {
-    engine,
-    model: 'm',
-    modelVersion: null,
-    admission,
-    unusable: () => (options.ready === false ? ('offline' as const) : null),
+  const replica = (each: ScriptedEngine, isReady: boolean) => {
+    const made = new Replica(
+      {
+        engine: each,
+        counter: { count: (text) => Promise.resolve(Math.ceil(text.length / 4)) },
+        model: each.name === 'cloud' ? 'cloud' : 'm',
+        modelVersion: options.versions?.[each.name] ?? null,
+        contextTokens: 2_048,
+        isPaid: each.name === 'cloud',
+        origin: null,
+        admission: { engine: each.name, maxInFlight: 4, maxQueued: options.maxQueued ?? 8 },
+        breaker: DEFAULT_BREAKER,
+        cooldown: DEFAULT_COOLDOWN,
+        pace: DEFAULT_PACE,
+      },
+      realRuntime,
+    );
+    made.setReady(isReady);
+    return made;
   };
+  const own = replica(engine, options.ready !== false);
+  const twins = (options.twins ?? []).map((each) => replica(each, true));
+  const { admission } = own;
+  const turns: Turn[] = [];
+  const pools = new Map([['local', new Pool('local', [own, ...twins])]]);
+  if (options.spare !== undefined) pools.set('spare', new Pool('spare', [replica(options.spare, true)]));
+  for (const each of options.beside ?? []) pools.set(each.name, new Pool(each.name, [replica(each, true)]));
+  const spending = await Spending.open(
+    spendingOptionsSchema.parse({
+      prices: [{ model: 'cloud', effectiveFrom: '2020-01-01', inputUsd: 1, outputUsd: 10 }],
+      ...options.spending,
+    }),
+    { store: options.ledger ?? countingLedger(), clock, log: silentLogger },
+  );
+  const hedging = hedgingOptionsSchema.parse(options.hedging ?? {});
   const ladder = new Ladder({
-    cast,
-    engines: new Map([
-      ['local', entry],
-      ...(options.spare === undefined
-        ? []
-        : [['spare', { ...entry, engine: options.spare, unusable: () => null }] as const]),
-    ]),
+    pools,
+    versions: new ModelVersions(pools, modelsSchema.parse({})),
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
-    counter: { count: (text) => Promise.resolve(Math.ceil(text.length / 4)) },
-    assembler: createPromptAssembler(),
-    memory,
+    prompts: new Prompts({
+      cast,
+      memory,
+      log: silentLogger,
+      defaultTemperature: 0.7,
+      prefixes: new RecentPrefixes(),
+    }),
+    spending,
+    hedges: new HedgeAllowance(hedging),
+    options: { budgets: budgetOptionsSchema.parse(options.budgets ?? {}), hedging },
     clock,
     log: silentLogger,
-    contextTokens: 2_048,
-    defaultTemperature: 0.7,
   });
   const tiers = tiersSchema.parse({});
   const parts: AnswerParts = {
@@ -135,7 +209,7 @@ function world(
     sinks: [{ record: (turn) => void turns.push(turn) }],
     tasks: new TaskGroup({ maxTasks: 10, onFailure: (_name, error) => assert.fail(String(error)) }),
   };
-  return { parts, engine, turns, stored, admission };
+  return { parts, engine, turns, stored, admission, spending, replica: own, twins };
 }
 
 function request(changes: Partial<DialogueRequest> = {}): DialogueRequest {
@@ -155,9 +229,10 @@ function request(changes: Partial<DialogueRequest> = {}): DialogueRequest {
 }
 
 async function hear(
-  world: World,
+  made: World | Promise<World>,
   changes: Partial<DialogueRequest> = {},
 ): Promise<{ events: DialogueEvent[]; outcome: DialogueOutcome }> {
+  const world = await made;
   const events: DialogueEvent[] = [];
   for await (const event of answer(request(changes), world.parts, never)) events.push(event);
   const done = events.at(-1);
@@ -168,6 +243,15 @@ async function hear(
   assert.equal(world.admission.running, 0, 'every place was given back');
   return { events, outcome: done.outcome };
 }
+
+const anAsk = () => ({
+  priority: 'interactive' as const,
+  player: null,
+  source: 'local',
+  promptTokens: 1,
+  maxTokens: 1,
+  deadlineMonoMs: Number.POSITIVE_INFINITY,
+});
 
 const say = (...texts: string[]): ScriptStep[] => texts.map((text) => ({ say: text }));
 const broken = { fail: new ServiceError('engine_error', 'it broke') };
@@ -243,7 +327,7 @@ test('a half sentence never leaves', async () => {
 });
 
 test('a canary is rolled again once and then covered by a written line; it never leaves, as token or sentence', async () => {
-  const secret = world(() => say('You know, the BELL is my  heart. And more.'));
+  const secret = await world(() => say('You know, the BELL is my  heart. And more.'));
   const { events, outcome } = await hear(secret, { units: 'token' });
   assert.equal(secret.engine.requests.length, 2);
   assert.ok((secret.engine.requests[1]?.temperature ?? 0) > (secret.engine.requests[0]?.temperature ?? 0));
@@ -265,7 +349,7 @@ test('a second roll that is fine is heard instead of a written line', async () =
 });
 
 test('an NPC that says the same again is rolled again, then changes the subject', async () => {
-  const parrot = world(() => say('The Velvet Terraces are closed on Thursdays for the dead.'));
+  const parrot = await world(() => say('The Velvet Terraces are closed on Thursdays for the dead.'));
   await hear(parrot);
   const { outcome } = await hear(parrot);
   assert.equal(outcome.source.cause, 'repetition');
@@ -273,7 +357,7 @@ test('an NPC that says the same again is rolled again, then changes the subject'
 });
 
 test('the least recently heard written line is chosen for this player', async () => {
-  const dead = world(() => [broken]);
+  const dead = await world(() => [broken]);
   const first = await hear(dead);
   const second = await hear(dead);
   assert.notDeepEqual(first.outcome.sentences, second.outcome.sentences);
@@ -289,7 +373,7 @@ test('an engine that says nothing until the deadline is answered for by a writte
 });
 
 test('a deadline of 1 ms is a written line without asking any engine', async () => {
-  const hurried = world(() => say('Never said.'));
+  const hurried = await world(() => say('Never said.'));
   const { outcome } = await hear(hurried, { deadlineMs: 1 });
   assert.equal(outcome.source.cause, 'timeout');
   assert.equal(hurried.engine.requests.length, 0);
@@ -312,8 +396,8 @@ test('while the engine is not ready the written lines speak, cause offline', asy
 });
 
 test('a full queue goes down the ladder at once, cause overload', async () => {
-  const full = world(() => say('Never.'), { maxQueued: 0 });
-  for (let i = 0; i < 4; i++) await full.admission.acquire('interactive', never);
+  const full = await world(() => say('Never.'), { maxQueued: 0 });
+  for (let i = 0; i < 4; i++) await full.admission.acquire(anAsk(), never);
   const events: DialogueEvent[] = [];
   for await (const event of answer(request(), full.parts, never)) events.push(event);
   const done = events.at(-1);
@@ -321,7 +405,7 @@ test('a full queue goes down the ladder at once, cause overload', async () => {
 });
 
 test('a bark is a written line of its trigger, without a cause', async () => {
-  const barker = world(() => say('Never.'));
+  const barker = await world(() => say('Never.'));
   const { outcome } = await hear(barker, { prompt: '', trigger: 'spot' });
   assert.deepEqual(outcome.sentences, ['There you are at last.']);
   assert.equal(outcome.source.cause, undefined);
@@ -330,7 +414,7 @@ test('a bark is a written line of its trigger, without a cause', async () => {
 
 test('a slow first sentence is covered by one filler', async () => {
   const gate = Promise.withResolvers<void>();
-  const slow = world(() => [{ wait: gate.promise }, ...say('At last.')], { fillerAfterMs: 5 });
+  const slow = await world(() => [{ wait: gate.promise }, ...say('At last.')], { fillerAfterMs: 5 });
   const types: string[] = [];
   for await (const event of answer(request(), slow.parts, never)) {
     types.push(event.type);
@@ -347,7 +431,7 @@ test('stage directions, labels and markup never leave', async () => {
 });
 
 test('a reply keeps to the words and sentences of persona and tier, and then leaves the engine', async () => {
-  const chatty = world(() =>
+  const chatty = await world(() =>
     Array.from({ length: 40 }, (_, i) => ({ say: `Guest number ${i} left his gloves upon the piano. ` })),
   );
   const { outcome } = await hear(chatty);
@@ -356,7 +440,7 @@ test('a reply keeps to the words and sentences of persona and tier, and then lea
 });
 
 test('hanging up stops the engine, and what was heard is kept as cut off', async () => {
-  const endless = world(() => [...say('The salon is open. And'), { wait: new Promise(() => {}) }]);
+  const endless = await world(() => [...say('The salon is open. And'), { wait: new Promise(() => {}) }]);
   const controller = new AbortController();
   await assert.rejects(async () => {
     for await (const event of answer(request({ conversationId: 'c1' }), endless.parts, controller.signal)) {
@@ -371,25 +455,25 @@ test('hanging up stops the engine, and what was heard is kept as cut off', async
 });
 
 test('a reader that leaves the loop frees the engine too', async () => {
-  const endless = world(() => [...say('The salon is open. And'), { wait: new Promise(() => {}) }]);
+  const endless = await world(() => [...say('The salon is open. And'), { wait: new Promise(() => {}) }]);
   for await (const event of answer(request(), endless.parts, never)) if (event.type === 'sentence') break;
   assert.equal(endless.engine.running, 0);
   assert.equal(endless.admission.running, 0);
 });
 
 test('a conversation is remembered before it is acknowledged; a store that fails costs only the memory', async () => {
-  const good = world(() => say('The salon is open.'));
+  const good = await world(() => say('The salon is open.'));
   const { outcome } = await hear(good, { conversationId: 'c1' });
   assert.deepEqual(outcome.conversation, { id: 'c1', timelineId: 'main', turn: 0, stored: true });
   assert.equal(good.stored[0]?.playerText, 'Good evening, who are you?');
-  const bad = world(() => say('The salon is open.'), { storeFails: true });
+  const bad = await world(() => say('The salon is open.'), { storeFails: true });
   const lost = await hear(bad, { conversationId: 'c1' });
   assert.deepEqual(lost.outcome.sentences, ['The salon is open.']);
   assert.equal(lost.outcome.conversation?.stored, false);
 });
 
 test('an unknown NPC is named with near ones, before any event', async () => {
-  const parts = world(() => []).parts;
+  const { parts } = await world(() => []);
   await assert.rejects(
     async () => {
       for await (const _event of answer(request({ npcId: 'vay' }), parts, never)) assert.fail('no event');
@@ -399,7 +483,7 @@ test('an unknown NPC is named with near ones, before any event', async () => {
 });
 
 test('a tier may be lowered by anybody and raised only by an operator', async () => {
-  const open = world(() => say('Yes indeed.'));
+  const open = await world(() => say('Yes indeed.'));
   assert.equal((await hear(open, { tier: 1 })).outcome.tier, 1);
   assert.equal(
     (
@@ -419,4 +503,144 @@ test('a tier may be lowered by anybody and raised only by an operator', async ()
     ).outcome.tier,
     4,
   );
+});
+
+test('another replica of the same model is asked once, before the ladder goes down', async () => {
+  const twin = new ScriptedEngine(() => say('The salon is open.'), 'twin');
+  const spare = new ScriptedEngine(() => say('Never asked.'), 'spare');
+  const made = await world(() => [broken], { twins: [twin], spare });
+  const { outcome } = await hear(made);
+  assert.deepEqual(outcome.sentences, ['The salon is open.']);
+  assert.deepEqual([outcome.source.engine, outcome.source.rung], ['twin', 0]);
+  assert.equal(spare.requests.length, 0);
+  const attempts = made.turns[0]?.attempts ?? [];
+  assert.ok(attempts.length <= 2, 'the first may have been the twin');
+});
+
+test('two replicas that break cost two attempts, not more, and the next rung speaks', async () => {
+  const twins = [1, 2, 3].map((index) => new ScriptedEngine(() => [broken], `twin${index}`));
+  const spare = new ScriptedEngine(() => say('The salon is open.'), 'spare');
+  const made = await world(() => [broken], { twins, spare });
+  const { outcome } = await hear(made);
+  assert.equal(outcome.source.engine, 'spare');
+  assert.equal(outcome.source.cause, 'backend_error');
+  assert.equal(made.turns[0]?.attempts.length, 3);
+});
+
+test('the next rung that begins the speech anew is heard from where the first one stopped', async () => {
+  const spare = new ScriptedEngine(
+    () => say('Good evening. ', 'The salon is open. ', 'The salon is open, and the tea is cold.'),
+    'spare',
+  );
+  const made = await world(() => [...say('The salon is open. And th'), broken], { spare });
+  const { outcome } = await hear(made);
+  assert.deepEqual(outcome.sentences, ['The salon is open.', 'And the tea is cold.']);
+  assert.equal(outcome.source.engine, 'spare');
+});
+
+test('tokens spent on every attempt are in the usage, those of a broken one as an estimate', async () => {
+  const spare = new ScriptedEngine(() => say('Sit where the light is kind.'), 'spare');
+  const made = await world(() => [...say('The salon is open. And th'), broken], { spare });
+  const { outcome } = await hear(made);
+  const attempts = made.turns[0]?.attempts ?? [];
+  assert.deepEqual(
+    attempts.map(({ engine, result, source }) => `${engine} ${result} ${source}`),
+    ['local backend_error estimated', 'spare stop reported'],
+  );
+  const sum = (of: (attempt: AttemptRecord) => number) =>
+    attempts.reduce((total, each) => total + of(each), 0);
+  assert.equal(
+    outcome.usage.completionTokens,
+    sum((each) => each.completionTokens),
+  );
+  assert.equal(
+    outcome.usage.promptTokens,
+    sum((each) => each.promptTokens),
+  );
+});
+
+test('a paid attempt costs what its price says, and holds nothing afterwards', async () => {
+  const cloud = new ScriptedEngine(() => say('The salon is open.'), 'cloud');
+  const ledger = countingLedger();
+  const made = await world(() => [broken], { spare: cloud, ledger });
+  const { outcome } = await hear(made);
+  // 100 prompt tokens at $1 and one completion token at $10 a million.
+  assert.equal(outcome.usage.costMicroUsd, 110);
+  assert.deepEqual([ledger.held, ledger.spent], [0, 110]);
+});
+
+test('a cap that is reached goes down the ladder with the cause budget', async () => {
+  const cloud = new ScriptedEngine(() => say('Never asked.'), 'cloud');
+  const { outcome } = await hear(world(() => [broken], { spare: cloud, spending: { dailyUsd: 0.000001 } }));
+  assert.equal(outcome.source.kind, 'written');
+  assert.equal(cloud.requests.length, 0);
+});
+
+test('switching paid engines off ends their calls in flight, and the player still hears a line', async () => {
+  const speaks = Promise.withResolvers<void>();
+  const cloud = new ScriptedEngine(() => {
+    speaks.resolve();
+    return [{ wait: new Promise(() => {}) }];
+  }, 'cloud');
+  const ledger = countingLedger();
+  const made = await world(() => [broken], { spare: cloud, ledger });
+  const heard = hear(made);
+  await speaks.promise;
+  await made.spending.switchOff(true);
+  const { outcome } = await heard;
+  assert.equal(outcome.source.kind, 'written');
+  assert.equal(outcome.source.cause, 'disabled');
+  assert.equal(cloud.running, 0);
+  assert.equal(ledger.held, 0);
+  assert.equal((await hear(made)).outcome.source.cause, 'backend_error');
+  assert.equal(cloud.requests.length, 1, 'not asked again');
+});
+
+test('a version in the request is answered by that version, and one that is not there is refused with what is', async () => {
+  const canary = new ScriptedEngine(() => say('The salon is open.'), 'next');
+  const made = await world(() => say('Never asked.'), {
+    beside: [canary],
+    versions: { local: '2026-05', next: '2026-09' },
+  });
+  const { outcome } = await hear(made, { modelVersion: '2026-09' });
+  assert.deepEqual([outcome.source.engine, outcome.source.modelVersion], ['next', '2026-09']);
+  await assert.rejects(hear(made, { modelVersion: '2020-01' }), (error) => {
+    assert.ok(error instanceof ServiceError && error.code === 'unknown_model');
+    assert.match(error.message, /m@2026-05.*m@2026-09/);
+    return true;
+  });
+});
+
+test('a filler goes out at once when the engine is known to be slow', async () => {
+  const gate = Promise.withResolvers<void>();
+  const made = await world(() => [{ wait: gate.promise }, ...say('At last.')], { fillerAfterMs: 60_000 });
+  const slow = { totalMs: 90_001, promptTokens: 0, cachedTokens: 0, completionTokens: 2 };
+  for (let line = 0; line < 9; line += 1) made.replica.pace.learn({ firstTokenMs: 90_000, ...slow });
+  const types: string[] = [];
+  for await (const event of answer(request({ deadlineMs: 110_000 }), made.parts, never)) {
+    types.push(event.type);
+    if (event.type === 'filler') gate.resolve();
+  }
+  assert.deepEqual(types, ['accepted', 'filler', 'sentence', 'done']);
+});
+
+test('when the first is unusually late a second is asked, the quicker is heard and the other stopped', async () => {
+  const twin = new ScriptedEngine(() => say('The salon is open.'), 'twin');
+  const stuck: ScriptStep[] = [{ wait: new Promise(() => {}) }];
+  const made = await world(() => stuck, {
+    twins: [twin],
+    hedging: { enabled: true, percentile: 0.5, maxShare: 1 },
+  });
+  const line = { promptTokens: 500, cachedTokens: 0, completionTokens: 2 };
+  for (let count = 0; count < 9; count += 1) {
+    made.replica.pace.learn({ ...line, firstTokenMs: 1, totalMs: 2 });
+    made.twins[0]?.pace.learn({ ...line, firstTokenMs: 300, totalMs: 301 });
+  }
+  await hear(made);
+  const turn = made.turns.at(-1);
+  assert.deepEqual(turn?.attempts.map(({ engine, result }) => `${engine} ${result}`).sort(), [
+    'local hedged',
+    'twin stop',
+  ]);
+  assert.equal(turn?.outcome?.source.engine, 'twin');
 });

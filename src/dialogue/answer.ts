@@ -11,6 +11,7 @@ import type { TurnSink } from '../core/turn.ts';
 import { linkSignals } from '../lib/abort.ts';
 import type { TaskGroup } from '../lib/async.ts';
 import type { Ladder, Told } from './ladder.ts';
+import { Patience } from './patience.ts';
 import { Reply } from './reply.ts';
 import { type Scene, type SceneParts, setScene } from './scene.ts';
 import { estimateSpeechMs } from './sentences.ts';
@@ -32,8 +33,8 @@ const TURN_RACES_MAX = 8;
 const KEEPS_ON = new AbortController().signal;
 
 /**
- * Answers one request. Events come in the order of design §4 and end with one `done`. Throws `unknown_npc` and
- * `bad_request` before the first event. Aborting ends the walk, frees the engine, and keeps what was heard, marked cut.
+ * Answers one request. Events come in the order of design §4 and end with one `done`. Throws `unknown_npc`,
+ * `unknown_model` and `bad_request` before the first event. Aborting ends the walk, frees the engine, and keeps what was heard, marked cut.
  */
 export async function* answer(
   request: DialogueRequest,
@@ -44,6 +45,8 @@ export async function* answer(
   const sinceMs = () => tenths(clock.monotonicMs() - request.receivedMonoMs);
   const scene = setScene(request, parts);
   const reply = new Reply(scene.reply);
+  parts.ladder.poolsOf(request, scene);
+  using patience = patienceOf(request, scene, clock);
   const told: Told = {
     queueMs: 0,
     ttftMs: null,
@@ -51,6 +54,7 @@ export async function* answer(
     finishReason: 'stop',
     attempts: [],
     nextTurn: null,
+    onExpected: (firstSentenceMs) => patience?.expect(firstSentenceMs),
   };
   let ttfsMs: number | null = null;
   let outcome: DialogueOutcome | null = null;
@@ -60,7 +64,7 @@ export async function* answer(
   try {
     yield { type: 'accepted', id: request.id, npcId: scene.persona.id, tier: scene.tier };
     let step = telling.next();
-    const filler = await fillerWhile(step, scene, parts);
+    const filler = await fillerWhile(step, patience, scene, parts);
     if (filler !== null) yield filler;
     for (let sentence = await step; !sentence.done; sentence = await step) {
       const { text, lineId } = sentence.value;
@@ -125,23 +129,23 @@ export async function* answer(
   }
 }
 
-/** A short written sound when the first sentence is slow to come (npc-domain §3); null when it came in time. */
+/** Null where no filler may go out: a bark, and tiers that want none. */
+function patienceOf(request: DialogueRequest, scene: Scene, clock: Clock): Patience | null {
+  const { fillerAfterMs } = scene.policy;
+  if (fillerAfterMs === 0 || scene.playerText === '') return null;
+  return new Patience(clock, fillerAfterMs, request.receivedMonoMs);
+}
+
+/** A short written sound when the first sentence is late, or known to be (npc-domain §3); null when it came in time. */
 async function fillerWhile(
   first: Promise<unknown>,
+  patience: Patience | null,
   scene: Scene,
   parts: AnswerParts,
 ): Promise<DialogueEvent | null> {
-  const { fillerAfterMs } = scene.policy;
-  if (fillerAfterMs === 0 || scene.playerText === '') return null;
-  const { promise, resolve } = Promise.withResolvers<'late'>();
-  using _timer = parts.clock.timer(fillerAfterMs, () => resolve('late'));
-  const winner = await Promise.race([
-    first.then(
-      () => 'in time',
-      () => 'in time',
-    ),
-    promise,
-  ]);
+  if (patience === null) return null;
+  const inTime = () => 'in time' as const;
+  const winner = await Promise.race([first.then(inTime, inTime), patience.lost]);
   if (winner !== 'late') return null;
   const line = parts.cast.lines.filler(scene.spoken(null, []), parts.heard);
   if (line === null) return null;

@@ -1,35 +1,127 @@
 /**
- * One try at one rung: take a place, stream, give the place back. The only layer that decides whether a failure moves
- * on; it never repeats a request itself.
+ * One call of one engine: take a place, hold the money, stream within the time limits, give everything back. It never
+ * repeats a request; what became of it is told once, at the end, to routing, to the ledger and to the walk.
  */
-import type { Cause } from '../core/dialogue.ts';
-import type { GenerateEvent, GenerateRequest } from '../core/engine.ts';
+import type { Cause, Tier } from '../core/dialogue.ts';
+import type { EngineUsage, GenerateEvent, GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
-import type { EngineEntry } from '../routing/plan.ts';
+import type { AttemptRecord } from '../core/turn.ts';
+import { linkSignals } from '../lib/abort.ts';
+import type { TimeBudget } from '../routing/budget.ts';
+import { type AttemptOutcome, outcomeOf } from '../routing/outcome.ts';
+import type { Replica } from '../routing/replica.ts';
+import type { Hold, Spending } from '../spending/spending.ts';
+import { TimeLimits } from './time-limits.ts';
+
+export interface AttemptAsk {
+  readonly replica: Replica;
+  readonly request: GenerateRequest;
+  readonly tier: Tier;
+  readonly promptTokens: number;
+  readonly player: string | null;
+  readonly source: string;
+  readonly budget: TimeBudget;
+  readonly deadlineMonoMs: number;
+}
+
+export interface AttemptParts {
+  readonly clock: Clock;
+  readonly spending: Spending;
+  readonly onAdmitted: (waitedMs: number) => void;
+  /** Called once, when the place was given back and the money is settled; `result` is this call's own view. */
+  readonly onEnded: (record: AttemptRecord) => void;
+}
+
+/** Why an attempt was ended from our side when another was quicker. */
+export const HEDGED = new ServiceError('client_closed', 'another engine was quicker');
 
 /**
- * Streams from the engine once admission gave a place; `onAdmitted` gets the wait in milliseconds. Leaving the loop or
- * aborting stops the engine and frees the place.
+ * Streams from the engine once admission gave a place. Leaving the loop or aborting stops the engine, frees the place and
+ * settles the money. Throws what engine, admission and spending throw, and `deadline_exceeded` with details `phase`.
  */
 export async function* attempt(
-  entry: EngineEntry,
-  request: GenerateRequest,
-  parts: { readonly clock: Clock; readonly onAdmitted: (waitedMs: number) => void },
+  ask: AttemptAsk,
+  parts: AttemptParts,
   signal: AbortSignal,
 ): AsyncGenerator<GenerateEvent> {
-  const askedMonoMs = parts.clock.monotonicMs();
-  using _place = await entry.admission.acquire(request.priority, signal);
-  parts.onAdmitted(parts.clock.monotonicMs() - askedMonoMs);
-  yield* entry.engine.generate(request, signal);
+  const { replica, request } = ask;
+  const { clock } = parts;
+  const startedMonoMs = clock.monotonicMs();
+  const told: Spent = { usage: null, pieces: 0, firstTextMs: null, isSent: false };
+  let hold: Hold | null = null;
+  let result = 'left';
+  // What leaving the loop means: nothing, until words came, which prove the engine.
+  let outcome: AttemptOutcome | null = null;
+  let running: ReturnType<Replica['started']> = null;
+  using link = linkSignals(signal);
+  using limits = new TimeLimits(ask.budget, clock, (error) => link.abort(error));
+  try {
+    using place = await replica.admission.acquire(
+      {
+        priority: request.priority,
+        player: ask.player,
+        source: ask.source,
+        promptTokens: ask.promptTokens,
+        maxTokens: request.maxTokens,
+        deadlineMonoMs: ask.deadlineMonoMs,
+      },
+      link.signal,
+    );
+    parts.onAdmitted(place.waitedMs);
+    if (replica.isPaid) hold = await parts.spending.hold({ ...ask, ...request, model: replica.model });
+    using _off = hold === null ? null : onAbort(hold.signal, () => link.abort(hold?.signal.reason));
+    link.signal.throwIfAborted();
+    running = replica.started();
+    if (running === null)
+      throw new ServiceError('engine_unavailable', `${replica.name} was taken out a moment ago`);
+    told.isSent = true;
+    for await (const event of limits.watch(replica.engine.generate(request, link.signal))) {
+      running.token();
+      if (event.type === 'usage') told.usage = event.usage;
+      else if (event.type === 'finish') {
+        told.usage = event.usage;
+        result = event.reason;
+      } else {
+        told.pieces += 1;
+        told.firstTextMs ??= clock.monotonicMs() - startedMonoMs - place.waitedMs;
+      }
+      yield event;
+    }
+    outcome = served(told, clock.monotonicMs() - startedMonoMs - place.waitedMs);
+  } catch (error) {
+    outcome = signal.aborted ? { kind: 'left' } : outcomeOf(error);
+    if (error === HEDGED) result = 'hedged';
+    else if (ServiceError.from(error).code !== 'client_closed') result = causeOf(error);
+    throw error;
+  } finally {
+    const durationMs = clock.monotonicMs() - startedMonoMs;
+    const isProven = told.firstTextMs !== null && !signal.aborted;
+    running?.ended(outcome ?? (isProven ? served(told, durationMs) : { kind: 'left' }));
+    const usage = told.isSent ? spentOf(told, ask.promptTokens) : null;
+    const costMicroUsd = hold !== null ? await hold.settle(usage) : freeCost(usage, replica, parts);
+    parts.onEnded({
+      engine: replica.name,
+      model: replica.model,
+      result,
+      durationMs: Math.round(durationMs),
+      promptTokens: usage?.promptTokens ?? 0,
+      cachedTokens: usage?.cachedTokens ?? 0,
+      completionTokens: usage?.completionTokens ?? 0,
+      costMicroUsd,
+      source: usage?.source ?? 'reported',
+    });
+  }
 }
 
 /** Why the ladder goes down a rung after this failure. A hang-up is nobody's failure and is thrown on. */
 export function causeOfFailure(error: unknown): Cause {
-  const { code } = ServiceError.from(error);
-  switch (code) {
-    case 'client_closed':
-      throw error;
+  if (ServiceError.from(error).code === 'client_closed') throw error;
+  return causeOf(error);
+}
+
+function causeOf(error: unknown): Cause {
+  switch (ServiceError.from(error).code) {
     case 'deadline_exceeded':
       return 'timeout';
     case 'overloaded':
@@ -37,7 +129,46 @@ export function causeOfFailure(error: unknown): Cause {
       return 'overload';
     case 'not_ready':
       return 'offline';
+    case 'budget_exceeded':
+      return 'budget';
+    case 'spending_off':
+      return 'disabled';
     default:
       return 'backend_error';
   }
+}
+
+interface Spent {
+  usage: EngineUsage | null;
+  pieces: number;
+  firstTextMs: number | null;
+  isSent: boolean;
+}
+
+function served(told: Spent, totalMs: number): AttemptOutcome {
+  return {
+    kind: 'served',
+    firstTokenMs: told.firstTextMs ?? totalMs,
+    totalMs,
+    promptTokens: told.usage?.promptTokens ?? 0,
+    cachedTokens: told.usage?.cachedTokens ?? 0,
+    completionTokens: told.usage?.completionTokens ?? told.pieces,
+  };
+}
+
+/** A stream that was cut reports nothing (engines.md §13.3): the prompt as we counted it, a token for each piece. */
+function spentOf(told: Spent, promptTokens: number): EngineUsage {
+  return told.usage ?? { promptTokens, cachedTokens: 0, completionTokens: told.pieces, source: 'estimated' };
+}
+
+/** An engine that is not held against a cap may have a price all the same: what a rented GPU is said to cost. */
+function freeCost(usage: EngineUsage | null, replica: Replica, parts: AttemptParts): number {
+  if (usage === null) return 0;
+  return parts.spending.prices.costMicroUsd(replica.model, usage, parts.clock.nowMs());
+}
+
+function onAbort(signal: AbortSignal, listener: () => void): Disposable {
+  if (signal.aborted) listener();
+  else signal.addEventListener('abort', listener, { once: true });
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) };
 }

@@ -1,34 +1,40 @@
 /**
  * The rungs of one dialogue, from the first engine down to the written lines. Falls back at any sentence boundary: what
- * was committed is the assistant prefix of the next attempt. A stopped sentence is rolled again once, then replaced.
+ * was committed is the assistant prefix of the next attempt. This is the one layer that retries, and it does so once.
  */
-
-import type { Cast } from '../cast/cast.ts';
-import type { ConversationMemory } from '../cast/memory.ts';
-import type { AssembledPrompt, PromptAssembler } from '../cast/prompt.ts';
-import type { Cause, DialogueRequest, FinishReason, HistoryTurn, Source } from '../core/dialogue.ts';
-import type { Engine, GenerateRequest, TokenCounter } from '../core/engine.ts';
+import type { AssembledPrompt } from '../cast/prompt.ts';
+import type { Cause, DialogueRequest, FinishReason, Source } from '../core/dialogue.ts';
+import type { Engine, GenerateEvent } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
+import type { AttemptRecord } from '../core/turn.ts';
 import { linkSignals } from '../lib/abort.ts';
-import { type EngineEntry, type Plan, type PlannedAttempt, planAttempts } from '../routing/plan.ts';
+import { timeBudget } from '../routing/budget.ts';
+import { type HedgeAllowance, hedgeAfterMs } from '../routing/hedge.ts';
+import type { BudgetOptions, HedgingOptions } from '../routing/options.ts';
+import type { PickAsk } from '../routing/pick.ts';
+import { type LadderPlan, type PlannedRung, planLadder } from '../routing/plan.ts';
+import type { Pool } from '../routing/pool.ts';
+import type { Replica } from '../routing/replica.ts';
+import type { ModelVersions } from '../routing/versions.ts';
+import type { Spending } from '../spending/spending.ts';
 import { attempt, causeOfFailure } from './attempt.ts';
+import { hedged } from './hedged.ts';
 import { causeOfRule, type Reply } from './reply.ts';
 import type { Scene } from './scene.ts';
+import { type Prompts, prefixKeyOf, type Script } from './script.ts';
 import { type SpeechEnd, type SpokenSentence, speak } from './speak.ts';
 
 export interface LadderParts {
-  readonly cast: Cast;
-  readonly engines: ReadonlyMap<string, EngineEntry>;
+  readonly pools: ReadonlyMap<string, Pool>;
+  readonly versions: ModelVersions;
   readonly written: Engine;
-  readonly counter: TokenCounter;
-  readonly assembler: PromptAssembler;
-  readonly memory: ConversationMemory;
+  readonly prompts: Prompts;
+  readonly spending: Spending;
+  readonly hedges: HedgeAllowance;
+  readonly options: { readonly budgets: BudgetOptions; readonly hedging: HedgingOptions };
   readonly clock: Clock;
   readonly log: Logger;
-  /** Tokens of prompt and answer together that the smallest engine takes. */
-  readonly contextTokens: number;
-  readonly defaultTemperature: number;
 }
 
 /** What the walk learns while the ladder speaks. */
@@ -39,22 +45,66 @@ export interface Told {
   finishReason: FinishReason;
   /** The number that this turn will have in its conversation; null until the memory was asked. */
   nextTurn: number | null;
-  readonly attempts: { engine: string; result: string; durationMs: number }[];
+  readonly attempts: AttemptRecord[];
+  /** Called with the milliseconds until the first sentence, whenever a new engine is about to be asked. */
+  readonly onExpected: (firstSentenceMs: number) => void;
 }
 
 /** Engines stop this long before the deadline, so that a written line still leaves in time. */
 const WRITTEN_RESERVE_MS = 12;
-/** Below this much time a second roll would only be cut off. */
-const REROLL_MIN_MS = 400;
-/** English runs at about 1.4 tokens a word; the rest is for marks and a sentence that is dropped. */
-const TOKENS_PER_WORD = 1.6;
-const TOKENS_SPARE = 16;
+/** Below this much time a second try would only be cut off. */
+const SECOND_TRY_MIN_MS = 400;
+
+/** One dialogue on its way down. */
+interface Walk {
+  readonly request: DialogueRequest;
+  readonly scene: Scene;
+  readonly reply: Reply;
+  readonly told: Told;
+  readonly script: Script;
+  readonly deadlineMonoMs: number;
+  readonly leftMs: () => number;
+  /** Hosts that did not answer: a lower rung at the same host is not tried. */
+  readonly deadOrigins: Set<string>;
+}
+
+interface Chosen {
+  readonly replica: Replica;
+  readonly prompt: AssembledPrompt;
+  readonly ask: PickAsk;
+}
 
 export class Ladder {
   readonly #parts: LadderParts;
 
   constructor(parts: LadderParts) {
     this.#parts = parts;
+  }
+
+  /**
+   * The pools that the rungs of this request mean. Throws `unknown_model`, with what exists, when the request names a
+   * version that no rung of its tier has.
+   */
+  poolsOf(request: DialogueRequest, scene: Scene): ReadonlyMap<string, Pool> {
+    const { pools, versions } = this.#parts;
+    const { modelVersion } = request;
+    if (modelVersion === undefined) return pools;
+    const chosen = new Map(pools);
+    let refusal: unknown = null;
+    let isFound = false;
+    for (const rung of scene.policy.rungs) {
+      const pool = pools.get(rung);
+      if (pool === undefined) continue;
+      try {
+        chosen.set(rung, versions.resolve(pool.model ?? pool.name, modelVersion));
+        isFound = true;
+      } catch (error) {
+        // The rungs below keep their own model: a version of one must not take the ladder away.
+        refusal ??= error;
+      }
+    }
+    if (!isFound && refusal !== null) throw refusal;
+    return chosen;
   }
 
   /**
@@ -68,35 +118,34 @@ export class Ladder {
     told: Told,
     signal: AbortSignal,
   ): AsyncGenerator<SpokenSentence, void> {
-    const { clock } = this.#parts;
-    const deadlineMonoMs = request.receivedMonoMs + scene.deadlineMs;
-    const leftMs = () => deadlineMonoMs - WRITTEN_RESERVE_MS - clock.monotonicMs();
-    const plan = planAttempts(scene.policy, this.#parts.engines);
+    const { clock, spending } = this.#parts;
+    const deadlineMonoMs = request.receivedMonoMs + scene.deadlineMs - WRITTEN_RESERVE_MS;
+    const leftMs = () => deadlineMonoMs - clock.monotonicMs();
+    const plan = planLadder(scene.policy, this.poolsOf(request, scene), { mayPay: !spending.isOff });
     // A bark is what the written pools are made for: no player waits for a model to shout "Over there!".
     const isBark = scene.playerText === '';
     let cause: Cause | null = isBark ? null : plan.cause;
     if (!isBark && leftMs() <= 0) cause = 'timeout';
-    else if (!isBark && plan.attempts.length > 0) {
+    else if (!isBark && plan.rungs.length > 0) {
       using link = linkSignals(signal);
       using _deadline = clock.timer(leftMs(), () =>
-        link.abort(new ServiceError('deadline_exceeded', `no whole answer within ${scene.deadlineMs} ms`)),
+        link.abort(
+          new ServiceError('deadline_exceeded', `no whole answer within ${scene.deadlineMs} ms`, {
+            details: { phase: 'total' },
+          }),
+        ),
       );
-      try {
-        const prompt = await this.#prompt(request, scene, told, link.signal);
-        for (const planned of plan.attempts) {
-          const fellBecause: Cause | null = cause;
-          cause = yield* this.#climb(planned, prompt, request, scene, reply, told, leftMs, link.signal);
-          // A lower rung that answers still says why the one above did not.
-          if (cause === null && fellBecause !== null && told.source !== null)
-            told.source = { ...told.source, cause: fellBecause };
-          if (cause === null || link.signal.aborted) break;
-        }
-      } catch (error) {
-        cause = causeOfFailure(error);
-        this.#parts.log.debug('ladder.prompt-failed', {
-          requestId: request.id,
-          reason: ServiceError.from(error).message,
-        });
+      const onTurn = (nextTurn: number) => (told.nextTurn = nextTurn);
+      const script = this.#parts.prompts.script(request, scene, onTurn, link.signal);
+      const deadOrigins = new Set<string>();
+      const walk: Walk = { request, scene, reply, told, script, deadlineMonoMs, leftMs, deadOrigins };
+      for (const [index, planned] of plan.rungs.entries()) {
+        const fellBecause: Cause | null = cause;
+        cause = yield* this.#climb(planned, plan.rungs.length - 1 - index, walk, link.signal);
+        // A lower rung that answers still says why the one above did not.
+        if (cause === null && fellBecause !== null && told.source !== null)
+          told.source = { ...told.source, cause: fellBecause };
+        if (cause === null || link.signal.aborted) break;
       }
     }
     if (signal.aborted) throw signal.reason;
@@ -117,64 +166,59 @@ export class Ladder {
     );
   }
 
-  /** One rung, with one second roll. Null: the reply is whole; else why the next rung must speak. */
+  /** One rung: one second try after a failure, one second roll after the guard. Null: the reply is whole. */
   async *#climb(
-    { entry, rung }: PlannedAttempt,
-    prompt: AssembledPrompt,
-    request: DialogueRequest,
-    scene: Scene,
-    reply: Reply,
-    told: Told,
-    leftMs: () => number,
+    { pool, rung }: PlannedRung,
+    rungsBelow: number,
+    walk: Walk,
     signal: AbortSignal,
   ): AsyncGenerator<SpokenSentence, Cause | null> {
-    const { clock } = this.#parts;
-    for (let roll = 0; ; roll++) {
-      const startedMonoMs = clock.monotonicMs();
-      const note = (result: string) =>
-        told.attempts.push({
-          engine: entry.engine.name,
-          result,
-          durationMs: Math.round(clock.monotonicMs() - startedMonoMs),
-        });
-      const events = attempt(
-        entry,
-        this.#generateRequest(entry, prompt, request, scene, reply, roll),
-        { clock, onAdmitted: (waitedMs) => (told.queueMs += waitedMs) },
-        signal,
-      );
+    const { request, reply, told, leftMs } = walk;
+    const failed = new Set<string>();
+    let cause: Cause | null = null;
+    for (let roll = 0; ; ) {
       let end: SpeechEnd;
+      let replica: Replica | null = null;
       try {
+        const chosen = await this.#choose(pool, failed, walk);
+        if (typeof chosen === 'string') return cause ?? chosen;
+        replica = chosen.replica;
+        const source = sourceOf(replica, rung);
+        reply.beginAttempt();
         end = yield* speaking(
-          speak(events, reply, () => (told.ttftMs ??= clock.monotonicMs() - request.receivedMonoMs)),
-          () => (told.source = sourceOf(entry, rung)),
+          speak(this.#ask(pool, chosen, rungsBelow, roll, walk, signal), reply, () => {
+            told.ttftMs ??= this.#parts.clock.monotonicMs() - request.receivedMonoMs;
+          }),
+          () => (told.source = source),
         );
-      } catch (error) {
-        const cause = causeOfFailure(error);
-        note(cause);
-        this.#parts.log.debug('attempt.failed', {
-          requestId: request.id,
-          engine: entry.engine.name,
-          reason: ServiceError.from(error).message,
-        });
-        return cause;
-      } finally {
-        reply.settleAttempt();
-      }
-      if (end.kind === 'complete') {
-        // Silence is a failure too: everything it said was a stage direction.
-        const said = reply.committed.length > 0;
-        note(said ? end.reason : 'empty');
-        if (said) {
+        if (end.kind === 'complete' && reply.committed.length > 0) {
           told.finishReason = end.reason;
-          told.source ??= sourceOf(entry, rung);
+          told.source ??= source;
           return null;
         }
-      } else {
-        note(`blocked:${end.rule}`);
+      } catch (error) {
+        const isFirst: boolean = cause === null;
+        cause = causeOfFailure(error);
+        this.#parts.log.debug('attempt.failed', {
+          requestId: request.id,
+          engine: replica?.name ?? pool.name,
+          reason: ServiceError.from(error).message,
+        });
+        if (replica === null || signal.aborted) return cause;
+        if (
+          ServiceError.from(error).code === 'engine_unavailable' &&
+          replica.origin !== null &&
+          !isTransient(error)
+        )
+          walk.deadOrigins.add(replica.origin);
+        if (!isTransient(error)) failed.add(replica.name);
+        if (!isFirst || !mayTryAgain(error) || leftMs() < SECOND_TRY_MIN_MS) return cause;
+        continue;
       }
+      // Silence is a failure too: everything it said was a stage direction.
       const rule = end.kind === 'blocked' ? end.rule : 'empty';
-      if (roll === 0 && leftMs() > REROLL_MIN_MS) {
+      if (roll === 0 && leftMs() > SECOND_TRY_MIN_MS) {
+        roll = 1;
         reply.guardHits.push({ rule, outcome: 'rerolled' });
         continue;
       }
@@ -188,81 +232,81 @@ export class Ladder {
     }
   }
 
-  async #prompt(
-    request: DialogueRequest,
-    scene: Scene,
-    told: Told,
-    signal: AbortSignal,
-  ): Promise<AssembledPrompt> {
-    const { assembler, cast, counter, contextTokens } = this.#parts;
-    let history: readonly HistoryTurn[] = scene.context.history;
-    let summary: string | null = null;
-    if (request.conversationId !== undefined) {
-      try {
-        const window = await this.#parts.memory.recall(
-          {
-            conversationId: request.conversationId,
-            timelineId: scene.context.timelineId,
-            gameTime: scene.context.gameTime ?? null,
-          },
-          scene.persona.memory,
-          signal,
-        );
-        told.nextTurn = window.nextTurn;
-        summary = window.summary;
-        if (window.history.length > 0) history = window.history;
-      } catch (error) {
-        if (signal.aborted) throw error;
-        this.#parts.log.warn('memory.unread', {
-          requestId: request.id,
-          reason: ServiceError.from(error).message,
-        });
-      }
-    }
-    return assembler.assemble(
-      {
-        world: cast.setting,
-        persona: scene.persona,
-        tier: scene.tier,
-        context: scene.context,
-        history,
-        summary,
-        playerText: scene.playerText,
-        trigger: request.trigger ?? null,
-        maxPromptTokens: Math.min(scene.policy.promptTokens, contextTokens - answerTokens(request, scene)),
-        personaTokens: scene.policy.personaTokens,
-        npcs: cast.npcs,
-      },
-      counter,
-      signal,
-    );
+  /** The prompt, and the replica that takes it now; or why none does. */
+  async #choose(pool: Pool, failed: ReadonlySet<string>, walk: Walk): Promise<Chosen | Cause> {
+    const { request, scene, script, deadOrigins } = walk;
+    const counting = pool.replicas.find((each) => each.unusable() === null) ?? pool.replicas[0];
+    if (counting === undefined) return 'disabled';
+    const prompt = await script.prompt(counting);
+    const ask: PickAsk = {
+      prefixKey: prefixKeyOf(scene),
+      adapter: null,
+      promptTokens: prompt.promptTokens,
+      priority: request.priority,
+      deadlineLeftMs: walk.leftMs(),
+      exclude: failed,
+      excludeOrigins: deadOrigins,
+      mayPay: !this.#parts.spending.isOff,
+    };
+    const replica = pool.pick(ask);
+    return typeof replica === 'string' ? replica : { replica, prompt, ask };
   }
 
-  #generateRequest(
-    entry: EngineEntry,
-    prompt: AssembledPrompt,
-    request: DialogueRequest,
-    scene: Scene,
-    reply: Reply,
+  /** The events of one engine, or of the quicker of two. */
+  #ask(
+    pool: Pool,
+    { replica, prompt, ask }: Chosen,
+    rungsBelow: number,
     roll: number,
-  ): GenerateRequest {
-    const { temperature, top_p, min_p, repetition_penalty } = scene.persona.model.sampling ?? {};
-    const base = request.temperature ?? temperature ?? this.#parts.defaultTemperature;
-    return {
-      requestId: request.id,
-      model: entry.model,
-      messages: prompt.messages,
-      assistantPrefix: reply.assistantPrefix,
-      maxTokens: answerTokens(request, scene),
-      // A second roll looks further afield, or it would say the same again.
-      temperature: roll === 0 ? base : Math.min(2, base + 0.3),
-      ...(top_p === undefined ? {} : { topP: top_p }),
-      ...(min_p === undefined ? {} : { minP: min_p }),
-      ...(repetition_penalty === undefined ? {} : { repetitionPenalty: repetition_penalty }),
-      stop: ['\n'],
-      priority: request.priority,
-      scene: scene.spoken(null, reply.committed),
+    walk: Walk,
+    signal: AbortSignal,
+  ): AsyncGenerator<GenerateEvent> {
+    const { clock, options, hedges, spending } = this.#parts;
+    const { request, scene, reply, told, script } = walk;
+    const budgetOf = (chosen: Replica) =>
+      timeBudget({
+        leftMs: walk.leftMs(),
+        rungsBelow,
+        firstTokenPercentileMs: chosen.pace.firstTokenPercentileMs(options.budgets.percentile),
+        settings: options.budgets,
+      });
+    const speaker = (chosen: Replica) => (within: AbortSignal) =>
+      attempt(
+        {
+          replica: chosen,
+          request: script.generateRequest(chosen, prompt, reply, roll),
+          tier: scene.tier,
+          promptTokens: prompt.promptTokens,
+          player: request.context.playerId ?? null,
+          source: request.source ?? 'local',
+          budget: budgetOf(chosen),
+          deadlineMonoMs: walk.deadlineMonoMs,
+        },
+        {
+          clock,
+          spending,
+          onAdmitted: (waitedMs) => (told.queueMs += waitedMs),
+          onEnded: (record) => {
+            told.attempts.push(record);
+            reply.addSpent(record);
+          },
+        },
+        within,
+      );
+    const expectedMs = replica.pace.predictFirstSentenceMs(
+      prompt.promptTokens * (1 - (replica.pace.snapshot().cachedRatio ?? 0)),
+      replica.admission.predictedWaitMs(request.priority),
+    );
+    if (expectedMs !== null && reply.committed.length === 0) told.onExpected(expectedMs);
+    hedges.requested();
+    const { firstTokenMs } = budgetOf(replica);
+    const afterMs = hedgeAfterMs({ pace: replica.pace, firstTokenMs, settings: options.hedging });
+    if (afterMs === null) return speaker(replica)(signal);
+    const second = () => {
+      const other = pool.pick({ ...ask, exclude: new Set([...(ask.exclude ?? []), replica.name]) });
+      return typeof other === 'string' || !hedges.tryHedge(other) ? null : speaker(other);
     };
+    return hedged(speaker(replica), afterMs, second, clock, signal);
   }
 
   /** The end of the ladder: it cannot fail, and takes well under a millisecond. */
@@ -271,7 +315,7 @@ export class Ladder {
     scene: Scene,
     reply: Reply,
     told: Told,
-    plan: Plan,
+    plan: LadderPlan,
     cause: Cause | null,
     signal: AbortSignal,
   ): AsyncGenerator<SpokenSentence, void> {
@@ -286,7 +330,6 @@ export class Ladder {
       ...(cause === null ? {} : { cause }),
     };
     told.finishReason = 'written';
-    if (cause !== null) told.attempts.push({ engine: written.name, result: cause, durationMs: 0 });
     const events = written.generate(
       {
         requestId: request.id,
@@ -322,17 +365,31 @@ async function* speaking(
   }
 }
 
-function sourceOf(entry: EngineEntry, rung: number): Source {
+/** Whether another replica of the same model may do better (engines.md §10.6). What is wrong with the request is not. */
+function mayTryAgain(error: unknown): boolean {
+  const { code } = ServiceError.from(error);
+  return (
+    code === 'engine_unavailable' || code === 'engine_error' || code === 'overloaded' || code === 'not_ready'
+  );
+}
+
+/** A connection that was kept too long, or a status that says "once more": the same replica may be asked again. */
+function isTransient(error: unknown): boolean {
+  const { code, details } = ServiceError.from(error);
+  if (code === 'engine_unavailable') return TRANSIENT_REASONS.has(String(details['reason']));
+  return code === 'engine_error' && TRANSIENT_STATUS.has(Number(details['status']));
+}
+
+const TRANSIENT_REASONS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 409, 500, 502, 504]);
+
+function sourceOf(replica: Replica, rung: number): Source {
   return {
     kind: 'engine',
-    engine: entry.engine.name,
-    model: entry.model,
-    modelVersion: entry.modelVersion,
+    engine: replica.name,
+    model: replica.model,
+    modelVersion: replica.modelVersion,
     adapter: null,
     rung,
   };
-}
-
-function answerTokens(request: DialogueRequest, scene: Scene): number {
-  return Math.min(request.maxTokens, Math.ceil(scene.reply.limits.maxWords * TOKENS_PER_WORD) + TOKENS_SPARE);
 }

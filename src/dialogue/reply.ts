@@ -3,11 +3,11 @@
  * committed when it is handed out; from then on it is history that the next attempt goes on from.
  */
 import type { Cause, Usage } from '../core/dialogue.ts';
-import type { EngineUsage } from '../core/engine.ts';
 import type { GuardHit } from '../core/turn.ts';
 import { countWords } from '../lib/text/words.ts';
 import type { CompiledGuard, GuardRule } from './guard.ts';
 import { guardSentence } from './guard.ts';
+import { joinOnto } from './join.ts';
 import { makeSpeakable } from './speakable.ts';
 
 export interface ReplyLimits {
@@ -40,7 +40,8 @@ export class Reply {
   readonly guardHits: GuardHit[] = [];
   #words = 0;
   #spent: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, costMicroUsd: 0 };
-  #running: EngineUsage | null = null;
+  /** Whether the next sentence is the first of an engine that goes on with another's speech. */
+  #isJoining = false;
 
   constructor(scene: ReplyScene) {
     this.#scene = scene;
@@ -58,17 +59,27 @@ export class Reply {
   }
 
   commit(text: string): void {
+    this.#isJoining = false;
     this.committed.push(text);
     this.#words += countWords(text);
+  }
+
+  /** An engine begins; when something was said already, its first words are joined onto that. */
+  beginAttempt(): void {
+    this.#isJoining = this.committed.length > 0;
   }
 
   /** Cleans one raw sentence and holds it against the guard. */
   judge(raw: string): Judged {
     const { npcName, speakerNames, limits, ...context } = this.#scene;
-    const { text, changed } = makeSpeakable(raw, { npcName, speakerNames });
+    const { text: speakable, changed } = makeSpeakable(raw, { npcName, speakerNames });
     for (const rule of changed) this.guardHits.push({ rule, outcome: 'cleaned' });
     const isOver = changed.includes('other_speaker');
-    if (text === '') return { kind: isOver ? 'over' : 'nothing' };
+    if (speakable === '') return { kind: isOver ? 'over' : 'nothing' };
+    const text = this.#isJoining ? joinOnto(this.committed, speakable) : speakable;
+    if (text !== speakable)
+      this.guardHits.push({ rule: 'join', outcome: text === null ? 'dropped' : 'cleaned' });
+    if (text === null) return { kind: 'nothing' };
     const verdict = guardSentence(text, context.guard, {
       revealedSecrets: context.revealedSecrets,
       recentLines: context.recentLines,
@@ -83,20 +94,13 @@ export class Reply {
     return { kind: 'blocked', rule: verdict.rule };
   }
 
-  noteUsage(usage: EngineUsage): void {
-    this.#running = usage;
-  }
-
-  /** Adds what the attempt under way has spent; called once at its end, however it ended. */
-  settleAttempt(): void {
-    const spent = this.#running;
-    this.#running = null;
-    if (spent === null) return;
+  /** Adds what one attempt has spent; called once for each, however it ended. */
+  addSpent(spent: Usage): void {
     this.#spent = {
       promptTokens: this.#spent.promptTokens + spent.promptTokens,
       cachedTokens: this.#spent.cachedTokens + spent.cachedTokens,
       completionTokens: this.#spent.completionTokens + spent.completionTokens,
-      costMicroUsd: this.#spent.costMicroUsd,
+      costMicroUsd: this.#spent.costMicroUsd + spent.costMicroUsd,
     };
   }
 

@@ -33,12 +33,8 @@ export async function* speak(
   let reason: 'stop' | 'length' = 'stop';
   try {
     for await (const event of events) {
-      if (event.type === 'usage') {
-        reply.noteUsage(event.usage);
-        continue;
-      }
+      if (event.type === 'usage') continue;
       if (event.type === 'finish') {
-        reply.noteUsage(event.usage);
         if (event.reason === 'length') reason = 'length';
         continue;
       }

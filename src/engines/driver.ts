@@ -34,6 +34,8 @@ export interface DriverDefinition<Schema extends z.ZodObject = z.ZodObject> {
   readonly defaultBaseUrl: string | null;
   /** Whether its tokens cost money unless the configuration says otherwise. */
   readonly isPaid: boolean;
+  /** Whether `/v1/chat/completions` may be passed to it as it came; left out: yes. */
+  readonly relaysOpenAi?: boolean;
   /** What this driver can be told beyond what every engine can (model, base URL, key, limits); strict. */
   readonly options: Schema;
   /** Headers of every request; the key is null when the configuration names none. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Turn } from '../core/turn.ts';
-import { anOutcome, aTurn, SPOKEN } from '../testing/a-turn.ts';
+import { anAttempt, anOutcome, aTurn, SPOKEN } from '../testing/a-turn.ts';
 import { createLogger } from './log.ts';
 import { turnLog } from './turn-log.ts';
 
@@ -60,7 +60,7 @@ test('why a line came from further down, and what the guard did, are said when t
 });
 
 test('a turn that failed is a warning with its code and its attempts', () => {
-  const attempts = [{ engine: 'local', result: 'engine_error', durationMs: 12 }];
+  const attempts = [anAttempt({ result: 'backend_error', durationMs: 12 })];
   assert.deepEqual(logged(aTurn({ outcome: null, error: 'store_unavailable', attempts })), {
     level: 'warn',
     event: 'turn.failed',

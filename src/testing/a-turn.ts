@@ -1,6 +1,6 @@
 /** A finished turn as the walk hands it to its sinks, for tests of sinks. Its words are easy to find where they do not belong. */
 import type { DialogueOutcome, DialogueRequest } from '../core/dialogue.ts';
-import type { Turn } from '../core/turn.ts';
+import type { AttemptRecord, Turn } from '../core/turn.ts';
 
 /** In every text of the turn: the player's, the NPC's, the history's and the facts'. */
 export const SPOKEN = 'xyzzy-spoken';
@@ -40,6 +40,21 @@ export function anOutcome(changes: Partial<DialogueOutcome> = {}): DialogueOutco
   };
 }
 
+export function anAttempt(changes: Partial<AttemptRecord> = {}): AttemptRecord {
+  return {
+    engine: 'local',
+    model: 'm',
+    result: 'stop',
+    durationMs: 290,
+    promptTokens: 100,
+    cachedTokens: 60,
+    completionTokens: 20,
+    costMicroUsd: 0,
+    source: 'reported',
+    ...changes,
+  };
+}
+
 export function aTurn(changes: Partial<Turn> = {}): Turn {
   return {
     request: aRequest(),
@@ -48,7 +63,7 @@ export function aTurn(changes: Partial<Turn> = {}): Turn {
     outcome: anOutcome(),
     error: null,
     guardHits: [],
-    attempts: [{ engine: 'local', result: 'ok', durationMs: 290 }],
+    attempts: [anAttempt()],
     ...changes,
   };
 }

@@ -1,0 +1,175 @@
+/**
+ * What the engines of one dialogue are asked: the memory is read once, and the prompt is put together for each model
+ * that is tried, counted by its own tokenizer and cut to its own context.
+ */
+import type { Cast } from '../cast/cast.ts';
+import type { ConversationMemory } from '../cast/memory.ts';
+import { type AssembledPrompt, createPromptAssembler, type PromptAssembler } from '../cast/prompt.ts';
+import type { DialogueRequest, HistoryTurn } from '../core/dialogue.ts';
+import type { GenerateRequest, TokenCounter } from '../core/engine.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { Logger } from '../core/runtime.ts';
+import type { Replica } from '../routing/replica.ts';
+import type { RecentPrefixes } from './recent-prefixes.ts';
+import type { Reply } from './reply.ts';
+import type { Scene } from './scene.ts';
+
+export interface ScriptParts {
+  readonly cast: Cast;
+  readonly memory: ConversationMemory;
+  readonly log: Logger;
+  readonly defaultTemperature: number;
+  readonly prefixes: RecentPrefixes;
+}
+
+/** Where neither the configuration nor the engine says, this much is taken to fit (tokens). */
+const CONTEXT_TOKENS_DEFAULT = 4_096;
+/** English runs at about 1.4 tokens a word; the rest is for marks and a sentence that is dropped. */
+const TOKENS_PER_WORD = 1.6;
+const TOKENS_SPARE = 16;
+/** A second roll looks further afield, or it would say the same again. */
+const REROLL_HOTTER = 0.3;
+
+/** The assemblers of the service: stable prefixes are counted once a tokenizer, and kept. */
+export class Prompts {
+  readonly #parts: ScriptParts;
+  readonly #assemblers = new WeakMap<TokenCounter, PromptAssembler>();
+
+  constructor(parts: ScriptParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins one dialogue. `onTurn` gets the number that this turn will have in its conversation. */
+  script(
+    request: DialogueRequest,
+    scene: Scene,
+    onTurn: (nextTurn: number) => void,
+    signal: AbortSignal,
+  ): Script {
+    return new Script(request, scene, this.#parts, (counter) => this.#assembler(counter), onTurn, signal);
+  }
+
+  #assembler(counter: TokenCounter): PromptAssembler {
+    const known = this.#assemblers.get(counter);
+    if (known !== undefined) return known;
+    const made = createPromptAssembler();
+    this.#assemblers.set(counter, made);
+    return made;
+  }
+}
+
+interface Remembered {
+  readonly history: readonly HistoryTurn[];
+  readonly summary: string | null;
+}
+
+export class Script {
+  readonly #request: DialogueRequest;
+  readonly #scene: Scene;
+  readonly #parts: ScriptParts;
+  readonly #assembler: (counter: TokenCounter) => PromptAssembler;
+  readonly #onTurn: (nextTurn: number) => void;
+  readonly #signal: AbortSignal;
+  #remembered: Promise<Remembered> | null = null;
+  readonly #prompts = new Map<TokenCounter, Promise<AssembledPrompt>>();
+
+  constructor(
+    request: DialogueRequest,
+    scene: Scene,
+    parts: ScriptParts,
+    assembler: (counter: TokenCounter) => PromptAssembler,
+    onTurn: (nextTurn: number) => void,
+    signal: AbortSignal,
+  ) {
+    this.#request = request;
+    this.#scene = scene;
+    this.#parts = parts;
+    this.#assembler = assembler;
+    this.#onTurn = onTurn;
+    this.#signal = signal;
+  }
+
+  get answerTokens(): number {
+    const words = this.#scene.reply.limits.maxWords;
+    return Math.min(this.#request.maxTokens, Math.ceil(words * TOKENS_PER_WORD) + TOKENS_SPARE);
+  }
+
+  /** The prompt for this model. Throws `context_length_exceeded`, and the signal's reason. */
+  prompt(replica: Pick<Replica, 'counter' | 'contextTokens'>): Promise<AssembledPrompt> {
+    const known = this.#prompts.get(replica.counter);
+    if (known !== undefined) return known;
+    const made = this.#assemble(replica);
+    this.#prompts.set(replica.counter, made);
+    return made;
+  }
+
+  /** What one engine is asked. `roll` counts the tries after a sentence that the guard stopped. */
+  generateRequest(replica: Replica, prompt: AssembledPrompt, reply: Reply, roll: number): GenerateRequest {
+    const { temperature, top_p, min_p, repetition_penalty } = this.#scene.persona.model.sampling ?? {};
+    const base = this.#request.temperature ?? temperature ?? this.#parts.defaultTemperature;
+    return {
+      requestId: this.#request.id,
+      model: replica.model,
+      messages: prompt.messages,
+      assistantPrefix: reply.assistantPrefix,
+      maxTokens: this.answerTokens,
+      temperature: roll === 0 ? base : Math.min(2, base + REROLL_HOTTER),
+      ...(top_p === undefined ? {} : { topP: top_p }),
+      ...(min_p === undefined ? {} : { minP: min_p }),
+      ...(repetition_penalty === undefined ? {} : { repetitionPenalty: repetition_penalty }),
+      stop: ['\n'],
+      priority: this.#request.priority,
+      scene: this.#scene.spoken(null, reply.committed),
+    };
+  }
+
+  async #assemble(replica: Pick<Replica, 'counter' | 'contextTokens'>): Promise<AssembledPrompt> {
+    const scene = this.#scene;
+    const { cast } = this.#parts;
+    this.#remembered ??= this.#remember();
+    const { history, summary } = await this.#remembered;
+    const context = replica.contextTokens ?? CONTEXT_TOKENS_DEFAULT;
+    const prompt = await this.#assembler(replica.counter).assemble(
+      {
+        world: cast.setting,
+        persona: scene.persona,
+        tier: scene.tier,
+        context: scene.context,
+        history,
+        summary,
+        playerText: scene.playerText,
+        trigger: this.#request.trigger ?? null,
+        maxPromptTokens: Math.min(scene.policy.promptTokens, context - this.answerTokens),
+        personaTokens: scene.policy.personaTokens,
+        npcs: cast.npcs,
+      },
+      replica.counter,
+      this.#signal,
+    );
+    this.#parts.prefixes.note(prefixKeyOf(scene), prompt.messages.slice(0, prompt.stableMessageCount));
+    return prompt;
+  }
+
+  /** A store that cannot be asked costs the memory of this turn, not the answer. */
+  async #remember(): Promise<Remembered> {
+    const { conversationId, id } = this.#request;
+    const { context, persona } = this.#scene;
+    const told: Remembered = { history: context.history, summary: null };
+    if (conversationId === undefined) return told;
+    try {
+      const key = { conversationId, timelineId: context.timelineId, gameTime: context.gameTime ?? null };
+      const window = await this.#parts.memory.recall(key, persona.memory, this.#signal);
+      this.#onTurn(window.nextTurn);
+      return window.history.length > 0 ? window : { ...told, summary: window.summary };
+    } catch (error) {
+      if (this.#signal.aborted) throw error;
+      this.#parts.log.warn('memory.unread', { requestId: id, reason: ServiceError.from(error).message });
+      return told;
+    }
+  }
+}
+
+/** What shares a stable prefix, and so belongs at one replica. */
+export function prefixKeyOf({ persona, tier }: Scene): string {
+  return `${persona.id}@${persona.version}/${tier}`;
+}

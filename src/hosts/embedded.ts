@@ -1,0 +1,88 @@
+/** The host of the default engine: its model file is fetched, its process started and watched, its address followed. */
+import { resolve } from 'node:path';
+import type { EmbeddedEngineConfig } from '../config/schema.ts';
+import { EngineSupervisor } from '../embedded/supervisor.ts';
+import { vllm } from '../engines/vllm.ts';
+import { cacheDirectory } from '../models/cache.ts';
+import { ensureModel } from '../models/ensure.ts';
+import { percent } from '../models/progress.ts';
+import { Host, type HostParts } from './host.ts';
+
+const EMBEDDED_CONNECTIONS = 256;
+const EMBEDDED_CONTEXT_TOKENS = 2_048;
+
+export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts: HostParts): Host {
+  const { kind: _kind, model, version, file, maxInFlight, maxQueued, maxPromptTokens, ...options } = config;
+  const host = new Host(
+    {
+      name,
+      kind: 'embedded',
+      model,
+      modelVersion: version ?? null,
+      contextTokens: options.contextTokens ?? EMBEDDED_CONTEXT_TOKENS,
+      isPaid: false,
+      origin: null,
+      relaysOpenAi: true,
+      admission: { engine: name, maxInFlight, maxQueued, maxPromptTokens: maxPromptTokens ?? null },
+      createDriver: (transport) => vllm.create({ name, model, options: vllm.options.parse({}), transport }),
+    },
+    parts,
+  );
+  const { clock, random, environment } = parts.runtime;
+  host.retrying('fetch', async (signal) => {
+    host.set({ stage: 'fetching', detail: 'looking for the model' });
+    const ready = await ensureModel(
+      model,
+      {
+        cacheDirectory: cacheDirectory(environment),
+        environment,
+        clock,
+        ...(file === undefined ? {} : { file: resolve(parts.directory, file) }),
+        onProgress: (progress) => {
+          const share = percent(progress);
+          if (progress.stage !== 'checking')
+            host.set({ stage: 'fetching', detail: `${progress.stage} ${share} %`, percent: share });
+          parts.onModelProgress(progress);
+        },
+        onNotice: parts.onModelNotice,
+      },
+      signal,
+    );
+    host.set({ stage: 'loading', detail: 'loading' });
+    const supervisor = new EngineSupervisor(
+      { engine: { ...options, modelPath: ready.path, modelName: model }, environment },
+      { clock, random, log: parts.log.child({ engine: name }) },
+    );
+    host.stopProcess = () => Promise.resolve(supervisor[Symbol.asyncDispose]());
+    let baseUrl: string | null = null;
+    supervisor.onChange((state) => {
+      host.pid = state.pid;
+      if (state.restarts > host.restarts) parts.onRestart(name);
+      host.restarts = state.restarts;
+      if (state.baseUrl !== baseUrl) {
+        baseUrl = state.baseUrl;
+        host.connect(
+          baseUrl === null
+            ? null
+            : parts.connect({
+                baseUrl,
+                connections: EMBEDDED_CONNECTIONS,
+                connectTimeoutMs: 1_000,
+              }),
+        );
+      }
+      if (state.stage === 'starting' || state.stage === 'loading') {
+        const isRestart = state.restarts > 0;
+        host.set({
+          stage: isRestart ? 'restarting' : 'loading',
+          detail: `${isRestart ? 'restarting' : 'loading'} ${Math.round(state.loadedRatio * 100)} %`,
+          percent: Math.round(state.loadedRatio * 100),
+        });
+      } else if (state.stage === 'restarting' || state.stage === 'failed') {
+        host.set({ stage: state.stage, detail: state.reason ?? state.stage });
+      }
+    });
+    supervisor.start();
+  });
+  return host;
+}

@@ -1,0 +1,56 @@
+/** The host of an engine that is a server of its own: a driver of the list, an address and a key. */
+import type { EngineConfig, RemoteEngineConfig } from '../config/schema.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { Runtime } from '../core/runtime.ts';
+import type { DriverDefinition } from '../engines/driver.ts';
+import { DRIVERS } from '../engines/index.ts';
+import { Host, type HostParts } from './host.ts';
+
+export function startRemote(name: string, config: RemoteEngineConfig, parts: HostParts): Host {
+  const driver: DriverDefinition = DRIVERS[config.kind];
+  const options = driver.options.strip().parse(config);
+  const host = new Host(
+    {
+      name,
+      kind: config.kind,
+      model: config.model,
+      modelVersion: config.version ?? null,
+      contextTokens: config.contextTokens ?? null,
+      isPaid: isPaid(config),
+      relaysOpenAi: driver.relaysOpenAi ?? true,
+      origin: new URL(config.baseUrl).origin,
+      admission: {
+        engine: name,
+        maxInFlight: config.maxInFlight,
+        maxQueued: config.maxQueued,
+        maxPromptTokens: config.maxPromptTokens ?? null,
+      },
+      createDriver: (transport) => driver.create({ name, model: config.model, options, transport }),
+    },
+    parts,
+  );
+  host.connect(
+    parts.connect({
+      baseUrl: config.baseUrl,
+      connections: config.connections,
+      connectTimeoutMs: config.connectTimeoutMs,
+      headers: driver.headers(apiKeyOf(name, config, parts.runtime), options),
+    }),
+  );
+  return host;
+}
+
+/** Whether calls of this engine are held against spending. */
+export function isPaid(config: EngineConfig): boolean {
+  return config.kind !== 'embedded' && (config.isPaid ?? DRIVERS[config.kind].isPaid);
+}
+
+function apiKeyOf(name: string, config: RemoteEngineConfig, runtime: Runtime): string | null {
+  if (config.apiKeyEnv === undefined) return null;
+  const key = runtime.environment[config.apiKeyEnv];
+  if (key !== undefined && key !== '') return key;
+  throw new ServiceError(
+    'config_invalid',
+    `engines.${name}.apiKeyEnv names the environment variable ${config.apiKeyEnv}, which is not set; set it, or take the engine out`,
+  );
+}
