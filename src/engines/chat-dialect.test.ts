@@ -51,7 +51,13 @@ const PLAIN: readonly (readonly [ChatCase['kind'], object, string, object])[] = 
   ['vllm', {}, '/v1/chat/completions', { ...COMMON, ...RUNNING, ...NO_THINKING, priority: 0 }],
   ['vllm', { thinking: 'model' }, '/v1/chat/completions', { ...COMMON, ...RUNNING, priority: 0 }],
   ['sglang', {}, '/v1/chat/completions', { ...COMMON, ...RUNNING, ...NO_THINKING, priority: 10 }],
-  ['tensorrt-llm', {}, '/v1/chat/completions', { ...COMMON, ...RUNNING, ...NO_THINKING }],
+  ['tensorrt-llm', {}, '/v1/chat/completions', { ...COMMON, ...RUNNING }],
+  [
+    'tensorrt-llm',
+    { thinking: 'off', sendsPriority: true },
+    '/v1/chat/completions',
+    { ...COMMON, ...RUNNING, ...NO_THINKING, priority: 0.75 },
+  ],
   ['tgi', {}, '/v1/chat/completions', COMMON],
   ['llama-server', {}, '/v1/chat/completions', { ...COMMON, ...NO_THINKING }],
   ['openai', {}, '/v1/chat/completions', OPENAI],
@@ -152,6 +158,14 @@ describe('what goes over the wire', () => {
       const { body } = await sent(chatCase, { assistantPrefix: 'I sell' });
       assert.deepEqual(body, { ...plain.body, messages: [...HI, last], ...fields });
     });
+
+  it('leaves no message open at a llama-server whose model may think, which refuses that', async () => {
+    const { body } = await sent(
+      { kind: 'llama-server', options: { thinking: 'model' } },
+      { assistantPrefix: 'I sell' },
+    );
+    assert.equal((body['messages'] as readonly unknown[]).length, 3);
+  });
 
   for (const kind of [
     'tensorrt-llm',

@@ -42,7 +42,7 @@ export const thinking = z
   .enum(['off', 'model'])
   .default('off')
   .describe(
-    'off: the chat template is told not to think (`enable_thinking: false`), because a player waits. model: nothing is said, for templates and tokenizers that refuse the word (those of Mistral at vLLM).',
+    'off: the chat template is told not to think (`enable_thinking: false`), because a player waits. model: nothing is said, for templates and tokenizers that refuse the word (those of Mistral at vLLM; at trtllm-serve each template that does not use it).',
   );
 
 /** The fields that go with the option. */

@@ -22,7 +22,8 @@ export const llamaServer = defineDriver({
     createChatDriver(parts, {
       kind: 'llama-server',
       dialect: {
-        continuesAssistant: true,
+        // It refuses an open message where the template may think: "prefill is incompatible with enable_thinking".
+        continuesAssistant: parts.options.thinking === 'off',
         // A last message of the assistant is left open without being asked (`--no-prefill-assistant` switches it off).
         continuation: { body: {}, message: {} },
         honoursPriority: false,

@@ -13,7 +13,16 @@ export const tensorrtLlm = defineDriver({
   title: 'TensorRT-LLM, trtllm-serve from 1.0 on; looked at in 1.3.0rc27 (2026-09)',
   defaultBaseUrl: 'http://127.0.0.1:8000',
   isPaid: false,
-  options: z.strictObject({ thinking }),
+  options: z.strictObject({
+    // Newer versions refuse a word that the model's template does not use.
+    thinking: thinking.default('model'),
+    sendsPriority: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether it knows priority (1.3 on; older ones refuse it) and runs with scheduler_config.waiting_queue_policy=priority.',
+      ),
+  }),
   // It knows no keys; a proxy before it may.
   headers: bearer,
   create: (parts) =>
@@ -21,7 +30,9 @@ export const tensorrtLlm = defineDriver({
       kind: 'tensorrt-llm',
       dialect: {
         continuesAssistant: false,
-        honoursPriority: false,
+        honoursPriority: parts.options.sendsPriority,
+        // 0 to 1, the larger first; 0.5 is its own default.
+        ...(parts.options.sendsPriority ? { priorities: { interactive: 0.75, ambient: 0.25 } } : {}),
         reportsRunningUsage: true,
         sampling: { ...COMMON_SAMPLING, minP: 'min_p', repetitionPenalty: 'repetition_penalty' },
         structuredOutput: {
