@@ -7,9 +7,14 @@ import type { Clock } from '../core/runtime.ts';
 import { linkSignals } from '../lib/abort.ts';
 import { HEDGED } from './attempt.ts';
 
-export type Speaker = (signal: AbortSignal) => AsyncGenerator<GenerateEvent>;
+export interface Speaker {
+  speak(signal: AbortSignal): AsyncGenerator<GenerateEvent>;
+  /** Called once, when it is the one that is heard. */
+  onWon(): void;
+}
 
 interface Runner {
+  readonly speaker: Speaker;
   readonly events: AsyncGenerator<GenerateEvent>;
   readonly stop: () => Promise<void>;
   next: Promise<Step>;
@@ -60,6 +65,7 @@ export async function* hedged(
       }
       for (const other of runners.filter((each) => each !== runner)) await other.stop();
       runners.splice(0, runners.length, runner);
+      runner.speaker.onWon();
       if (step.kind === 'end') return;
       yield step.event;
       yield* runner.events;
@@ -72,8 +78,9 @@ export async function* hedged(
 
 function start(speaker: Speaker, signal: AbortSignal): Runner {
   const link = linkSignals(signal);
-  const events = speaker(link.signal);
+  const events = speaker.speak(link.signal);
   const runner: Runner = {
+    speaker,
     events,
     next: advance(events),
     stop: async () => {

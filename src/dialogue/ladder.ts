@@ -19,7 +19,7 @@ import type { Replica } from '../routing/replica.ts';
 import type { ModelVersions } from '../routing/versions.ts';
 import type { Spending } from '../spending/spending.ts';
 import { attempt, causeOfFailure } from './attempt.ts';
-import { hedged } from './hedged.ts';
+import { hedged, type Speaker } from './hedged.ts';
 import { causeOfRule, type Reply } from './reply.ts';
 import type { Scene } from './scene.ts';
 import { type Prompts, prefixKeyOf, type Script } from './script.ts';
@@ -183,10 +183,11 @@ export class Ladder {
         const chosen = await this.#choose(pool, failed, walk);
         if (typeof chosen === 'string') return cause ?? chosen;
         replica = chosen.replica;
-        const source = sourceOf(replica, rung);
+        let source = sourceOf(replica, rung);
+        const onWon = (winner: Replica) => (source = sourceOf(winner, rung));
         reply.beginAttempt();
         end = yield* speaking(
-          speak(this.#ask(pool, chosen, rungsBelow, roll, walk, signal), reply, () => {
+          speak(this.#ask(pool, chosen, rungsBelow, roll, walk, onWon, signal), reply, () => {
             told.ttftMs ??= this.#parts.clock.monotonicMs() - request.receivedMonoMs;
           }),
           () => (told.source = source),
@@ -259,6 +260,7 @@ export class Ladder {
     rungsBelow: number,
     roll: number,
     walk: Walk,
+    onWon: (replica: Replica) => void,
     signal: AbortSignal,
   ): AsyncGenerator<GenerateEvent> {
     const { clock, options, hedges, spending } = this.#parts;
@@ -270,7 +272,7 @@ export class Ladder {
         firstTokenPercentileMs: chosen.pace.firstTokenPercentileMs(options.budgets.percentile),
         settings: options.budgets,
       });
-    const speaker = (chosen: Replica) => (within: AbortSignal) =>
+    const speak = (chosen: Replica, within: AbortSignal) =>
       attempt(
         {
           replica: chosen,
@@ -301,7 +303,11 @@ export class Ladder {
     hedges.requested();
     const { firstTokenMs } = budgetOf(replica);
     const afterMs = hedgeAfterMs({ pace: replica.pace, firstTokenMs, settings: options.hedging });
-    if (afterMs === null) return speaker(replica)(signal);
+    if (afterMs === null) return speak(replica, signal);
+    const speaker = (chosen: Replica): Speaker => ({
+      speak: (within) => speak(chosen, within),
+      onWon: () => onWon(chosen),
+    });
     const second = () => {
       const other = pool.pick({ ...ask, exclude: new Set([...(ask.exclude ?? []), replica.name]) });
       return typeof other === 'string' || !hedges.tryHedge(other) ? null : speaker(other);
