@@ -212,6 +212,25 @@ test('a wait that cannot make the deadline is refused at once, once it is known 
   assert.equal(admission.predictedWaitMs('interactive'), 0);
 });
 
+test('a flood of one game server predicts no long wait for the others, only for itself', async () => {
+  const { admission, clock } = start();
+  const first = await admission.acquire(ask(), never);
+  clock.advance(1_000);
+  first[Symbol.dispose]();
+  await admission.acquire(ask({ source: 'flood' }), never);
+  const flood = [...Array(20)].map(() => admission.acquire(ask({ source: 'flood' }), never));
+  assert.equal(admission.predictedWaitMs('interactive'), 2_000);
+  const deadlineMonoMs = clock.monotonicMs() + 5_000;
+  await assert.rejects(
+    admission.acquire(ask({ source: 'flood', deadlineMonoMs }), never),
+    overloaded(/about 21000 ms/),
+  );
+  const other = admission.acquire(ask({ source: 'other', deadlineMonoMs }), never);
+  assert.equal(admission.waiting, 21);
+  void flood;
+  void other;
+});
+
 test('a free place is given however slow the engine was: else nothing would ever be learned again', async () => {
   const { admission, clock } = start();
   const slow = await admission.acquire(ask(), never);

@@ -98,13 +98,20 @@ export class Admission {
   }
 
   /**
-   * Milliseconds that the first request of a new player would probably wait; 0 when a place is free or nothing is known.
-   * An upper estimate, for choosing between replicas: `acquire` looks at the flow that asks.
+   * Milliseconds that a request from a game server with nothing else here would probably wait; 0 when a place is free or
+   * nothing is known. For choosing between replicas: the flood of one server must not turn the others away, and who does
+   * wait here already is told by `acquire`, which looks at the flow that asks.
    */
   predictedWaitMs(priority: Priority): number {
-    if (this.waiting === 0 && this.#running < this.#options.maxInFlight) return 0;
+    if (this.#running < this.#options.maxInFlight && this.waiting === 0) return 0;
+    if (this.#running === 0) return 0;
     const { interactive, ambient } = this.#queues;
-    return this.#waitMs(interactive.cost + (priority === 'ambient' ? ambient.cost : 0));
+    const cost = this.#runningCost / this.#running;
+    return this.#waitMs(
+      priority === 'interactive'
+        ? interactive.costAhead(NOBODY, NOBODY, cost)
+        : interactive.cost + ambient.costAhead(NOBODY, NOBODY, cost),
+    );
   }
 
   /**
@@ -284,6 +291,9 @@ export class Admission {
     });
   }
 }
+
+/** No key and no player has this name. */
+const NOBODY = '\0';
 
 const NAMELESS = {
   player: null,

@@ -16,7 +16,7 @@ export interface CanaryView {
   readonly isCoolingDown: boolean;
   readonly isPaid: boolean;
   readonly lastServedMonoMs: number;
-  /** Since when the attempt that waits longest for a token waits; null when none runs. */
+  /** Since when attempts run without a token to any of them; null when none runs. */
   readonly silentSinceMonoMs: number | null;
   /** When the last canary line was sent; null when none was. */
   readonly lastSentMonoMs: number | null;

@@ -108,22 +108,23 @@ test('an outcome counts once', () => {
   assert.equal(replica.unusable(), null);
 });
 
-test('it knows since when an attempt has waited for a token', () => {
+test('it knows since when attempts run without a token, however many begin in between', () => {
   const clock = new ManualClock();
   const replica = aReplica('gpu', {}, clock);
   assert.equal(replica.silentSinceMonoMs, null);
+  clock.advance(5);
   const first = replica.started();
   clock.advance(10);
   const second = replica.started();
+  first?.ended({ kind: 'left' });
+  assert.equal(replica.silentSinceMonoMs, 5);
   clock.advance(10);
-  assert.equal(replica.silentSinceMonoMs, 0);
-  first?.token();
-  assert.equal(replica.silentSinceMonoMs, 10);
-  second?.ended({ kind: 'left' });
-  assert.equal(replica.silentSinceMonoMs, 20);
-  first?.ended(served);
+  second?.token();
+  clock.advance(10);
+  assert.equal(replica.silentSinceMonoMs, 25);
+  second?.ended(served);
   assert.equal(replica.silentSinceMonoMs, null);
-  assert.equal(replica.lastServedMonoMs, 20);
+  assert.equal(replica.lastServedMonoMs, 35);
 });
 
 test('a canary line that fails takes it out at once; one that was refused for load is a pause', () => {

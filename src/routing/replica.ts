@@ -92,7 +92,10 @@ export class Replica {
   #coolUntilMonoMs = Number.NEGATIVE_INFINITY;
   #throttledInRow = 0;
   #disabledUntilMonoMs = Number.NEGATIVE_INFINITY;
-  readonly #running = new Set<{ silentSinceMonoMs: number }>();
+  #running = 0;
+  /** When attempts began to run without a pause. */
+  #busySinceMonoMs = Number.NEGATIVE_INFINITY;
+  #lastTokenMonoMs = Number.NEGATIVE_INFINITY;
   #lastServedMonoMs = Number.NEGATIVE_INFINITY;
 
   constructor(settings: ReplicaSettings, parts: { readonly clock: Clock; readonly random: Random }) {
@@ -163,12 +166,12 @@ export class Replica {
     return this.#lastServedMonoMs;
   }
 
-  /** Since when the attempt that has waited longest for a token waits, monotonic; null when none runs. */
+  /**
+   * Since when attempts run here without a token to any of them, monotonic; null when none runs. New attempts do not move
+   * it, or an engine that is stuck under load would never look stuck.
+   */
   get silentSinceMonoMs(): number | null {
-    let since: number | null = null;
-    for (const { silentSinceMonoMs } of this.#running)
-      if (since === null || silentSinceMonoMs < since) since = silentSinceMonoMs;
-    return since;
+    return this.#running === 0 ? null : Math.max(this.#busySinceMonoMs, this.#lastTokenMonoMs);
   }
 
   /**
@@ -178,14 +181,17 @@ export class Replica {
   started(probe: Probe = 'traffic'): RunningAttempt | null {
     const pass = this.breaker.tryStart(probe);
     if (pass === null) return null;
-    const running = { silentSinceMonoMs: this.#clock.monotonicMs() };
-    this.#running.add(running);
+    if (this.#running === 0) this.#busySinceMonoMs = this.#clock.monotonicMs();
+    this.#running += 1;
+    let hasEnded = false;
     return {
       token: () => {
-        running.silentSinceMonoMs = this.#clock.monotonicMs();
+        this.#lastTokenMonoMs = this.#clock.monotonicMs();
       },
       ended: (outcome) => {
-        if (!this.#running.delete(running)) return;
+        if (hasEnded) return;
+        hasEnded = true;
+        this.#running -= 1;
         switch (outcome.kind) {
           case 'served':
             this.breaker.served(pass);
