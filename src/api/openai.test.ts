@@ -89,6 +89,21 @@ test('a stream is passed through, and aborting it closes the connection to the e
   await up.door.until(() => up.admission.running === 0);
 });
 
+test('a stream that comes in one packet with its head and its end is passed on whole', async () => {
+  const body = `${chunk('One ')}${chunk('two.', 'stop')}data: [DONE]\n\n`;
+  await using up = await engine((_body, response) => {
+    const size = Buffer.byteLength(body).toString(16);
+    response.socket?.write(
+      `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n${size}\r\n${body}\r\n0\r\n\r\n`,
+    );
+  });
+  for (let turn = 0; turn < 3; turn += 1) {
+    const reply = await up.door.post('/v1/chat/completions', { model: 'small', messages: MESSAGES });
+    assert.equal(await reply.text(), body);
+    await up.door.until(() => up.admission.running === 0);
+  }
+});
+
 for (const [where, rest, isApiError] of [
   ['between events', '', true],
   ['within an event', 'data: {"half', false],
