@@ -205,6 +205,20 @@ type MakeRequest = (changes?: Partial<GenerateRequest>) => GenerateRequest;
 
 /** What its capabilities say, and what every engine with a model must do with a request. */
 function promises(opened: () => OpenedEngine, request: MakeRequest, answer: Ask): void {
+  it('tells what is spent before what is heard, so that a line left early is accounted', async (context) => {
+    const { engine } = opened();
+    if (engine.isWritten) return context.skip('a written line costs nothing');
+    let spent: EngineUsage | null = null;
+    for await (const event of engine.generate(request(), new AbortController().signal)) {
+      if (event.type === 'usage') spent = event.usage;
+      if (event.type === 'text') break;
+    }
+    assert.ok(spent !== null, 'text came before any usage');
+    assertAccount(spent);
+    assert.ok(spent.promptTokens > 0 && spent.completionTokens > 0, JSON.stringify(spent));
+    await opened().untilIdle();
+  });
+
   it('stops at a stop string, which is not heard', async (context) => {
     if (opened().engine.isWritten) return context.skip('a written line is said whole');
     const whole = textOf(await answer({ maxTokens: 24 }));
