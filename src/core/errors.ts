@@ -185,6 +185,13 @@ export const ERRORS = {
     title: 'No job has this id.',
     advice: 'Jobs are kept for jobs.retentionHours after their end.',
   },
+  interrupted: {
+    status: 500,
+    openai: 'server_error',
+    retryable: false,
+    title: 'The process that worked on this job ended.',
+    advice: 'An engine had been called and may have billed it; send the job again if it is still wanted.',
+  },
   deadline_exceeded: {
     status: 504,
     openai: 'server_error',

@@ -4,6 +4,7 @@
  */
 import type { ConversationStore } from './conversation.ts';
 import type { Tier } from './dialogue.ts';
+import type { JobStore } from './job.ts';
 
 /** `game` may ask for dialogue; `operator` may also change the service. Neither contains the other. */
 export const KEY_SCOPES = ['game', 'operator'] as const;
@@ -136,6 +137,7 @@ export interface Store extends AsyncDisposable {
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
   readonly spending: SpendingStore;
+  readonly jobs: JobStore;
   /** Asks the store for one row. Never throws. */
   health(): Promise<StoreHealth>;
 }

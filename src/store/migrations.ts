@@ -117,4 +117,33 @@ export const MIGRATIONS: readonly Migration[] = [
         .execute();
     },
   },
+  {
+    name: '0006-jobs',
+    async apply(db) {
+      await db.schema
+        .createTable('jobs')
+        .addColumn('id', 'text', (column) => column.primaryKey().notNull())
+        .addColumn('api_key_id', 'text', (column) => column.notNull())
+        .addColumn('status', 'text', (column) => column.notNull())
+        .addColumn('request_json', 'text', (column) => column.notNull())
+        .addColumn('webhook_url', 'text')
+        .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
+        .addColumn('not_before_ms', 'bigint', (column) => column.notNull())
+        .addColumn('owner', 'text')
+        .addColumn('lease_until_ms', 'bigint')
+        .addColumn('is_sent', 'integer', (column) => column.notNull())
+        .addColumn('started_at_ms', 'bigint')
+        .addColumn('ended_at_ms', 'bigint')
+        .addColumn('expires_at_ms', 'bigint')
+        .addColumn('result_json', 'text')
+        .addColumn('failure_json', 'text')
+        .addColumn('delivery_at_ms', 'bigint')
+        .addColumn('delivery_attempts', 'integer', (column) => column.notNull())
+        .addColumn('delivered', 'integer')
+        .execute();
+      await db.schema.createIndex('jobs_by_status').on('jobs').columns(['status', 'not_before_ms']).execute();
+      await db.schema.createIndex('jobs_by_delivery').on('jobs').column('delivery_at_ms').execute();
+      await db.schema.createIndex('jobs_by_expiry').on('jobs').column('expires_at_ms').execute();
+    },
+  },
 ];

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { realRuntime } from '../runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
+import { jobConformance } from '../testing/job-conformance.ts';
 import { POSTGRES_MISSING, startPostgres, type TestPostgres } from '../testing/postgres.ts';
 import { spendingConformance } from '../testing/spending-conformance.ts';
 import { type OpenStoreAt, rejectsWith, said, storeConformance } from '../testing/store-conformance.ts';
@@ -25,6 +26,7 @@ describe('the store on PostgreSQL', { skip: postgres === null ? POSTGRES_MISSING
     openStore({ url: await urlOf(place), directory: '', log: silentLogger, ...opening }, never);
   storeConformance(openAt, 15);
   spendingConformance(openAt, 8);
+  jobConformance(openAt, 8);
 
   it('makes the tables once when many gateways start at one instant', async () => {
     const url = await postgres.freshUrl();

@@ -11,6 +11,7 @@ import { Access } from './access.ts';
 import type { Backend } from './backend.ts';
 import { StoredConversations } from './conversations.ts';
 import { StoredIdempotency } from './idempotency.ts';
+import { StoredJobs } from './jobs.ts';
 import { StoredKeys } from './keys.ts';
 import { migrate } from './migrate.ts';
 import { openPostgres } from './postgres.ts';
@@ -87,6 +88,7 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
     keys,
     idempotency: new StoredIdempotency(access, options.random),
     spending: new StoredSpending(access),
+    jobs: new StoredJobs(access),
     health: () => probe(access),
     prune: (pruneSignal) => prune(access, retentionDays, pruneSignal),
     [Symbol.asyncDispose]: async () => {

@@ -78,6 +78,30 @@ export interface SwitchesTable {
   at_ms: number;
 }
 
+/** One job. A job whose `delivery_at_ms` is set is due to be told about from then on. */
+export interface JobsTable {
+  id: string;
+  api_key_id: string;
+  status: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+  request_json: string;
+  webhook_url: string | null;
+  created_at_ms: number;
+  /** Not taken before. */
+  not_before_ms: number;
+  owner: string | null;
+  lease_until_ms: number | null;
+  /** An engine was called, or is about to be. */
+  is_sent: number;
+  started_at_ms: number | null;
+  ended_at_ms: number | null;
+  expires_at_ms: number | null;
+  result_json: string | null;
+  failure_json: string | null;
+  delivery_at_ms: number | null;
+  delivery_attempts: number;
+  delivered: number | null;
+}
+
 export interface MigrationsTable {
   name: string;
   applied_at_ms: number;
@@ -91,5 +115,6 @@ export interface Tables {
   idempotency: IdempotencyTable;
   spending_days: SpendingDaysTable;
   switches: SwitchesTable;
+  jobs: JobsTable;
   greenroom_migrations: MigrationsTable;
 }
