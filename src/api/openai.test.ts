@@ -91,9 +91,9 @@ test('a stream is passed through, and aborting it closes the connection to the e
 
 test('a stream that comes in one packet with its head and its end is passed on whole', async () => {
   const body = `${chunk('One ')}${chunk('two.', 'stop')}data: [DONE]\n\n`;
-  await using up = await engine((_body, response) => {
+  await using up = await engine((_body, _response, request) => {
     const size = Buffer.byteLength(body).toString(16);
-    response.socket?.write(
+    request.socket.write(
       `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n${size}\r\n${body}\r\n0\r\n\r\n`,
     );
   });

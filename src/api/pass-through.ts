@@ -42,7 +42,7 @@ export async function passThrough(
 }
 
 /** x-model-version picks a version of the model; empty is none. */
-function versionOf({ headers }: Asked): string | null {
+export function versionOf({ headers }: Pick<Asked, 'headers'>): string | null {
   const value = headers['x-model-version'];
   return typeof value === 'string' && value !== '' ? value : null;
 }
