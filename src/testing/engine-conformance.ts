@@ -205,6 +205,19 @@ type MakeRequest = (changes?: Partial<GenerateRequest>) => GenerateRequest;
 
 /** What its capabilities say, and what every engine with a model must do with a request. */
 function promises(opened: () => OpenedEngine, request: MakeRequest, answer: Ask): void {
+  it('says who it is, what it serves, and that it can take work, where it can be asked', async (context) => {
+    const { probe } = opened();
+    if (probe === undefined) return context.skip('no questions');
+    const { signal } = new AbortController();
+    assert.notEqual(await probe.version(signal), '');
+    const models = await probe.models(signal);
+    assert.ok(models.length > 0 && models.every(({ id }) => id !== ''), JSON.stringify(models));
+    await probe.live(signal);
+    await probe.ready(signal);
+    const reason = new Error('gone before');
+    await assert.rejects(probe.ready(AbortSignal.abort(reason)), (error) => error === reason);
+  });
+
   it('tells what is spent before what is heard, so that a line left early is accounted', async (context) => {
     const { engine } = opened();
     if (engine.isWritten) return context.skip('a written line costs nothing');
