@@ -82,6 +82,7 @@ const BACKGROUND_TASKS_MAX = 1_000;
 /** Where no engine can be asked, prompts shown to people are counted so. */
 const ESTIMATE: TokenCounter = { count: (text) => Promise.resolve(estimateTokens(text)) };
 const READY_POLL_MS = 50;
+const BREAKER_LEVEL = { closed: 0, half_open: 1, open: 2 } as const;
 
 /** Throws `cast_invalid`, `store_unavailable`, `setup_incomplete`, `config_invalid`. Starting engines goes on in the background. */
 export async function createService(
@@ -120,7 +121,7 @@ export async function createService(
     onFailure: (name, error) => log.error('task.failed', { name, reason: ServiceError.from(error).message }),
   });
   cleanup.use(tasks);
-  const spending = await Spending.open(config.spending, { store: store.spending, clock, log });
+  const spending = cleanup.use(await Spending.open(config.spending, { store: store.spending, clock, log }));
   requirePrices(config, spending, clock.nowMs());
   const prefixes = new RecentPrefixes();
   const hosts = new Map<string, Host>();
@@ -217,6 +218,14 @@ export async function createService(
         host.replica.admission.waiting,
       );
     }
+    for (const { name, replica } of hosts.values()) {
+      const { breaker, pace } = replica;
+      metrics.gauge('greenroom_engine_breaker_state', { engine: name }, BREAKER_LEVEL[breaker.state]);
+      const firstTokenMs = pace.firstTokenPercentileMs(0.95);
+      if (firstTokenMs !== null)
+        metrics.gauge('greenroom_engine_first_token_p95_seconds', { engine: name }, firstTokenMs / 1000);
+    }
+    metrics.gauge('greenroom_paid_engines_off', {}, spending.isOff ? 1 : 0);
     metrics.gauge('greenroom_ready', {}, readiness().ready ? 1 : 0);
   };
 
@@ -264,6 +273,7 @@ export async function createService(
     passThrough: (model, version) => relayTarget(versions.resolve(model, version), hosts),
     keys: store.keys,
     idempotency: store.idempotency,
+    spending,
     readiness,
     status: async () => {
       const health = await store.health();
@@ -278,6 +288,10 @@ export async function createService(
           model: host.model,
           running: host.replica.admission.running,
           waiting: host.replica.admission.waiting,
+          version: host.version,
+          model_version: host.replica.modelVersion,
+          breaker: host.replica.breaker.state,
+          unusable: host.replica.unusable(),
           restarts: host.restarts,
           pid: host.pid,
           reason: host.state.stage === 'ready' ? null : host.state.detail,

@@ -34,7 +34,7 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
   routing: FOUNDATION,
   spending: FOUNDATION,
   dialogue: [...FOUNDATION, 'cast', 'recall', 'routing', 'spending'],
-  api: [...FOUNDATION, 'dialogue'],
+  api: [...FOUNDATION, 'dialogue', 'spending'],
   // The options schemas that the parts export; nothing below imports config back.
   config: [...FOUNDATION, ...PARTS],
   'runtime.ts': FOUNDATION,

@@ -7,6 +7,7 @@ import type { Door, DoorContext } from './door.ts';
 import { type EventEncoder, sendEvents } from './event-stream.ts';
 import { untilHangUp } from './hang-up.ts';
 import { answerOnce, digestOf } from './once.ts';
+import { versionOf } from './short-work.ts';
 import { type DialogueBody, dialogueSchema, eventDataOf, replyOf, replySchema, requestOf } from './wire.ts';
 
 export const dialogueDoor: Door = (scope, context) => {
@@ -17,7 +18,7 @@ export const dialogueDoor: Door = (scope, context) => {
       schema: {
         summary: 'An NPC answers',
         description:
-          'One line of dialogue. With `stream: true`, or `Accept: text/event-stream`, as events: accepted · filler? · (token* sentence)* · action? · exactly one done or error. The header `Idempotency-Key` makes a retry within 10 minutes hear the same answer.',
+          'One line of dialogue. With `stream: true`, or `Accept: text/event-stream`, as events: accepted · filler? · (token* sentence)* · action? · exactly one done or error. The header `Idempotency-Key` makes a retry within 10 minutes hear the same answer; `x-model-version` picks the version of the models that may answer.',
         tags: ['dialogue'],
         body: dialogueSchema,
         response: { 200: replySchema },
@@ -31,9 +32,12 @@ async function answer(context: DoorContext, request: FastifyRequest, reply: Fast
   const { services } = context;
   const body = request.body as DialogueBody;
   const { caller } = request;
+  const modelVersion = versionOf(request);
   const dialogue = requestOf(body, {
     id: services.random.id('dlg'),
     mayRaiseTier: caller.mayRaiseTier,
+    source: caller.key?.id ?? 'local',
+    ...(modelVersion === undefined ? {} : { modelVersion }),
     receivedMonoMs: services.clock.monotonicMs(),
   });
   using life = untilHangUp(reply.raw);
@@ -42,7 +46,7 @@ async function answer(context: DoorContext, request: FastifyRequest, reply: Fast
     typeof key === 'string'
       ? answerOnce(
           services,
-          { key, apiKeyId: caller.key?.id ?? '', bodyDigest: digestOf(body) },
+          { key, apiKeyId: caller.key?.id ?? '', bodyDigest: digestOf(body, modelVersion) },
           dialogue,
           life.signal,
         )

@@ -10,6 +10,7 @@ import { metricsDoor } from './metrics.ts';
 import { npcsDoor } from './npcs.ts';
 import { openAiDoor } from './openai.ts';
 import { openApiDoor } from './openapi.ts';
+import { spendingDoor } from './spending.ts';
 import { visionDoor } from './vision.ts';
 
 export const doors: readonly Door[] = [
@@ -22,6 +23,7 @@ export const doors: readonly Door[] = [
   healthDoor,
   metricsDoor,
   adminDoor,
+  spendingDoor,
   openApiDoor,
   consoleDoor,
 ];

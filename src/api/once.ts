@@ -41,10 +41,10 @@ export async function* answerOnce(
 }
 
 /** SHA-256 over all of the body that shapes the answer, whatever the order of its fields; not over its form. */
-export function digestOf(body: DialogueBody): string {
+export function digestOf(body: DialogueBody, modelVersion?: string): string {
   const { stream: _stream, units: _units, ...rest } = body;
   return createHash('sha256')
-    .update(JSON.stringify(sorted(rest)))
+    .update(JSON.stringify(sorted(modelVersion === undefined ? rest : { ...rest, modelVersion })))
     .digest('hex');
 }
 

@@ -12,7 +12,7 @@ import { type Asked, askedOf } from './fast-lane.ts';
 import { untilHangUp } from './hang-up.ts';
 import { ChunkEncoder, completionOf, NPC_PREFIX, npcChatOf } from './npc-chat.ts';
 import { type OpenAiBody, type OpenAiRoute, parseOpenAiBody } from './openai-body.ts';
-import { passThrough } from './pass-through.ts';
+import { passThrough, versionOf } from './pass-through.ts';
 
 const model = z.string().describe('A model of GET /v1/models, or npc:<id> for an NPC (chat only).');
 /** For the document only; the engine checks what is its own. */
@@ -87,9 +87,12 @@ async function speak(context: DoorContext, body: OpenAiBody, asked: Asked): Prom
   const { raw } = asked;
   raw.setHeader('x-request-id', asked.id);
   const id = services.random.id('dlg');
+  const modelVersion = versionOf(asked);
   const chat = npcChatOf(body, {
     id,
     mayRaiseTier: asked.caller.mayRaiseTier,
+    source: asked.caller.key?.id ?? 'local',
+    ...(modelVersion === null ? {} : { modelVersion }),
     receivedMonoMs: services.clock.monotonicMs(),
   });
   const head = { id, createdS: Math.floor(services.clock.nowMs() / 1_000), model: body.model };

@@ -6,6 +6,7 @@ import type { DialogueEvent, DialogueRequest, Priority } from '../core/dialogue.
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import type { IdempotencyStore, KeyStore } from '../core/store.ts';
 import type { Transport } from '../core/transport.ts';
+import type { Spending } from '../spending/spending.ts';
 import type { ShortWork } from './short-work.ts';
 
 /** Where the start stands; `ready` only after a real warm-up line was generated. */
@@ -86,6 +87,7 @@ export interface Services {
   readonly shortWork?: ShortWork;
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
+  readonly spending: Pick<Spending, 'status' | 'switchOff'>;
   readiness(): Readiness;
   /** The body of GET /admin/v1/status, in wire form. */
   status(): Promise<Readonly<Record<string, unknown>>>;

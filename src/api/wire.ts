@@ -144,6 +144,10 @@ export type DialogueReply = z.output<typeof replySchema>;
 export interface Arrival {
   readonly id: string;
   readonly mayRaiseTier: boolean;
+  /** Whose it is, for fairness: the id of the API key, or `local`. */
+  readonly source: string;
+  /** Of the header x-model-version. */
+  readonly modelVersion?: string;
   readonly receivedMonoMs: number;
 }
 

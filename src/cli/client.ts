@@ -24,6 +24,14 @@ const npcsSchema = z.object({
   data: z.array(z.object({ npc_id: z.string(), name: z.string(), kind: z.string(), tier: z.number() })),
 });
 
+const amounts = { spent_usd: z.number(), held_usd: z.number() };
+const spendingSchema = z.object({
+  off: z.boolean(),
+  calls_in_flight: z.number(),
+  day: z.object({ date: z.string(), ...amounts, tiers: z.record(z.string(), z.object(amounts)) }).nullable(),
+});
+export type SpendingToday = z.output<typeof spendingSchema>;
+
 /** How a reply came about, in wire form. */
 export type Done = z.output<typeof doneSchema>;
 export type Npc = z.output<typeof npcsSchema>['data'][number];
@@ -41,6 +49,8 @@ export interface Gateway extends AsyncDisposable {
   /** Streams one answer. `body` is that of POST /v1/dialogue. Leaving the loop, or aborting, hangs up. */
   say(body: Readonly<Record<string, unknown>>, signal: AbortSignal): AsyncIterable<HeardEvent>;
   npcs(signal: AbortSignal): Promise<readonly Npc[]>;
+  /** What was spent today; switches paid engines first where `off` is not null. */
+  spending(off: boolean | null, signal: AbortSignal): Promise<SpendingToday>;
 }
 
 export interface GatewayFlags {
@@ -72,6 +82,20 @@ export function openGateway({ url, key }: GatewayFlags, { environment }: Runtime
       const reply = await ask(transport, address.origin, request, signal);
       const body = await readBody(reply.body, BODY_BYTES_MAX);
       return checked(npcsSchema, body.toString('utf8'), 'GET /v1/npcs').data;
+    },
+    spending: async (off, signal) => {
+      const path = '/admin/v1/spending';
+      const json = { ...headers, 'content-type': 'application/json' };
+      const reply = await ask(
+        transport,
+        address.origin,
+        off === null
+          ? { method: 'GET', path, headers }
+          : { method: 'POST', path, headers: json, body: JSON.stringify({ off }) },
+        signal,
+      );
+      const body = await readBody(reply.body, BODY_BYTES_MAX);
+      return checked(spendingSchema, body.toString('utf8'), path);
     },
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   };

@@ -13,6 +13,7 @@ import { modelsVerb } from './models.ts';
 import { npcsVerb } from './npcs.ts';
 import { sayVerb } from './say.ts';
 import { serveVerb } from './serve.ts';
+import { spendingVerb } from './spending.ts';
 
 /** A verb adds itself to the program. `signal` aborts on SIGINT and SIGTERM; actions must end soon after. */
 export type Verb = (program: Command, runtime: Runtime, signal: AbortSignal) => void;
@@ -28,6 +29,7 @@ const VERBS: readonly Verb[] = [
   npcsVerb,
   sayVerb,
   serveVerb,
+  spendingVerb,
 ];
 
 /** Runs one command line and resolves to its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */

@@ -91,6 +91,36 @@ export const METRICS = {
     labels: ['tier', 'cause'],
     question: 'Why do players hear written lines?',
   },
+  greenroom_attempts_total: {
+    kind: 'counter',
+    help: 'Calls of engines ended, by how: a finish reason, a cause, or left.',
+    labels: ['engine', 'result'],
+    question: 'Which engine fails, and how?',
+  },
+  greenroom_attempt_cost_usd_total: {
+    kind: 'counter',
+    help: 'US dollars that calls cost by the price table.',
+    labels: ['engine', 'tier'],
+    question: 'Where does the money go?',
+  },
+  greenroom_paid_engines_off: {
+    kind: 'gauge',
+    help: '1 while the operator has switched paid engines off.',
+    labels: [],
+    question: 'Why does no cloud answer?',
+  },
+  greenroom_engine_breaker_state: {
+    kind: 'gauge',
+    help: 'Circuit breaker of an engine: 0 closed, 1 half open, 2 open.',
+    labels: ['engine'],
+    question: 'Which engine is taken out, and comes it back?',
+  },
+  greenroom_engine_first_token_p95_seconds: {
+    kind: 'gauge',
+    help: 'Learned 95th percentile of the first token of an engine; absent until some lines were heard.',
+    labels: ['engine'],
+    question: 'What do first-token limits follow?',
+  },
   greenroom_guard_hits_total: {
     kind: 'counter',
     help: 'Sentences stopped or changed by a rule, by what became of them.',

@@ -22,6 +22,7 @@ export function turnLog(log: Logger): TurnSink {
         promptTokens: outcome.usage.promptTokens,
         cachedTokens: outcome.usage.cachedTokens,
         completionTokens: outcome.usage.completionTokens,
+        ...(outcome.usage.costMicroUsd === 0 ? {} : { costMicroUsd: outcome.usage.costMicroUsd }),
         ttftMs: outcome.timing.ttftMs,
         ttfsMs: outcome.timing.ttfsMs,
         totalMs: outcome.timing.totalMs,

@@ -8,6 +8,11 @@ export function turnMetrics(metrics: Metrics): TurnSink {
       for (const hit of turn.guardHits)
         metrics.count('greenroom_guard_hits_total', { rule: hit.rule, outcome: hit.outcome });
       const { outcome } = turn;
+      const costTier = String(outcome?.tier ?? turn.request.tier ?? 'none');
+      for (const { engine, result, costMicroUsd } of turn.attempts) {
+        metrics.count('greenroom_attempts_total', { engine, result });
+        metrics.count('greenroom_attempt_cost_usd_total', { engine, tier: costTier }, costMicroUsd / 1e6);
+      }
       if (outcome === null) {
         const tier = String(turn.request.tier ?? 'none');
         metrics.count('greenroom_dialogues_total', {

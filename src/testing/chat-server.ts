@@ -46,7 +46,9 @@ export async function startChatServer(reply: ChatReply = speak): Promise<ChatSer
   async function answer(request: http.IncomingMessage, response: http.ServerResponse, closed: AbortSignal) {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Record<string, unknown>;
+    // A question without a body, such as GET /v1/models, is one without fields.
+    const text = Buffer.concat(chunks).toString('utf8') || '{}';
+    const body = JSON.parse(text) as Record<string, unknown>;
     asked.push(body);
     await reply(body, response, closed);
   }

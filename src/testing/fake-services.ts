@@ -44,6 +44,7 @@ export function fakeServices(options: FakeOptions): FakeServices {
   const stopped: unknown[] = [];
   const counted: { route: string; status: number }[] = [];
   const drain = new AbortController();
+  let isOff = false;
   const hold = async (index: number, signal: AbortSignal) => {
     await abortable(Promise.resolve(options.before?.(index)), signal);
     signal.throwIfAborted();
@@ -93,6 +94,13 @@ export function fakeServices(options: FakeOptions): FakeServices {
     ...(options.shortWork === undefined ? {} : { shortWork: options.shortWork }),
     keys: store.keys,
     idempotency: store.idempotency,
+    spending: {
+      status: () => Promise.resolve({ isOff, held: 0, day: null }),
+      switchOff: (off) => {
+        isOff = off;
+        return Promise.resolve();
+      },
+    },
     readiness: () => ({ ready: true, stage: 'ready', detail: 'ready' }),
     status: () => Promise.resolve({ version: '0.0.0', engines: [] }),
     expose: () => Promise.resolve({ contentType: 'text/plain; version=0.0.4', text: 'greenroom_up 1\n' }),
