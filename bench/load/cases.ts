@@ -34,7 +34,7 @@ export interface Figures {
   readonly firstFailure: string | null;
   /** p99 of how late the client's own starts were; NaN where there is no schedule. */
   readonly latenessP99Ms: number;
-  /** CPU time of the serving process for each request; NaN where it was not taken. */
+  /** CPU time of the serving process for each request that was answered; NaN where there is no /proc. */
   readonly cpuMsPerRequest: number;
 }
 
@@ -59,7 +59,8 @@ export const CASES: readonly Case[] = [
       using client = new LoadClient(target);
       await client.warm(1);
       const limits = { width: 1, durationMs: 10_000, countMax: sizes.oneClientRequests };
-      return figures(await closedLoop(limits, () => client.ask(AT_ONCE)), total);
+      const beforeMs = cpuTimeMs(target.pid);
+      return figures(target, beforeMs, await closedLoop(limits, () => client.ask(AT_ONCE)), total);
     },
   },
   {
@@ -70,10 +71,9 @@ export const CASES: readonly Case[] = [
       using client = new LoadClient(target);
       await client.warm(8);
       const arrivals = poissonArrivals(sizes.openLoopPerSecond, sizes.openLoopMs, seeded(seed));
-      return figures(
-        await openLoop(arrivals, () => client.ask({ ...AT_ONCE, delayMs: OPEN_LOOP_DELAY_MS })),
-        total,
-      );
+      const beforeMs = cpuTimeMs(target.pid);
+      const result = await openLoop(arrivals, () => client.ask({ ...AT_ONCE, delayMs: OPEN_LOOP_DELAY_MS }));
+      return figures(target, beforeMs, result, total);
     },
   },
   {
@@ -91,7 +91,8 @@ export const CASES: readonly Case[] = [
         delayMs: 0,
         paceMs: sizes.streamPaceMs,
       };
-      return figures(await openLoop(arrivals, () => client.ask(ask)), firstToken);
+      const beforeMs = cpuTimeMs(target.pid);
+      return figures(target, beforeMs, await openLoop(arrivals, () => client.ask(ask)), firstToken);
     },
   },
   {
@@ -107,9 +108,7 @@ export const CASES: readonly Case[] = [
         countMax: CLOSED_LOOP_REQUESTS_MAX,
       };
       const beforeMs = cpuTimeMs(target.pid);
-      const result = await closedLoop(limits, () => client.ask(AT_ONCE));
-      const cpuMsPerRequest = (cpuTimeMs(target.pid) - beforeMs) / result.answers.length;
-      return { ...figures(result, total), cpuMsPerRequest };
+      return figures(target, beforeMs, await closedLoop(limits, () => client.ask(AT_ONCE)), total);
     },
   },
 ];
@@ -124,7 +123,13 @@ export async function warmUp(target: Target, sizes: Sizes, durationMs: number): 
   return [...streamed.failures, ...unary.failures];
 }
 
-function figures(result: LoopResult<Answer>, time: (answer: Answer) => number): Figures {
+function figures(
+  target: Target,
+  cpuBeforeMs: number,
+  result: LoopResult<Answer>,
+  time: (answer: Answer) => number,
+): Figures {
+  const cpuMs = cpuTimeMs(target.pid) - cpuBeforeMs;
   const times = result.answers.map(time);
   const transits = result.answers.flatMap((answer) => answer.transitsMs);
   return {
@@ -137,6 +142,6 @@ function figures(result: LoopResult<Answer>, time: (answer: Answer) => number): 
     failed: result.failures.length,
     firstFailure: result.failures[0] ?? null,
     latenessP99Ms: quantile(result.latenessMs, 0.99),
-    cpuMsPerRequest: Number.NaN,
+    cpuMsPerRequest: cpuMs / result.answers.length,
   };
 }

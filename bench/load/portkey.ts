@@ -1,28 +1,25 @@
 /**
  * The rival in the same language: `@portkey-ai/gateway`, kept outside the tree with two pins, because the versions that
- * npm resolves today answer 500 to every stream (rivals.md B4). Absent is an answer; a made-up figure is none.
+ * npm resolves today answer 500 to every stream (rivals.md B4).
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { cacheDirectory } from '../../src/models/cache.ts';
-import { freePort, type Program, startProgram } from './program.ts';
-
-export const INSTALL_PORTKEY = 'npm run bench:gateway -- --install-rivals';
+import { freePort, startProgram } from './program.ts';
+import { INSTALL_RIVALS, type Rival, rivalFolder } from './rival.ts';
 
 const PORTKEY = { '@portkey-ai/gateway': '1.15.2' };
 const PINS = { hono: '4.9.7', '@hono/node-server': '1.13.5' };
 const INSTALL_TIMEOUT_MS = 300_000;
 
-const folder = () => path.join(cacheDirectory(process.env), 'rivals', 'portkey');
+const folder = () => rivalFolder('portkey');
 const installed = (...parts: string[]) => path.join(folder(), 'node_modules', ...parts);
 const entry = () => installed('@portkey-ai', 'gateway', 'build', 'start-server.js');
 
-/** The versions that would run, by package, or null when Portkey is not installed. Throws when the pins are not held. */
-export function portkeyVersions(): Record<string, string> | null {
+function versions(): Record<string, string> | null {
   if (!existsSync(entry())) return null;
   const names = Object.keys({ ...PORTKEY, ...PINS });
-  const versions = Object.fromEntries(
+  const found = Object.fromEntries(
     names.map((name) => {
       const manifest = JSON.parse(readFileSync(installed(name, 'package.json'), 'utf8')) as {
         version: string;
@@ -31,14 +28,13 @@ export function portkeyVersions(): Record<string, string> | null {
     }),
   );
   for (const [name, version] of Object.entries(PINS))
-    if (versions[name] !== version)
-      throw new Error(`${name} is ${versions[name]}, expected ${version}; run ${INSTALL_PORTKEY}`);
-  return versions;
+    if (found[name] !== version)
+      throw new Error(`${name} is ${found[name]}, expected ${version}; run ${INSTALL_RIVALS}`);
+  return found;
 }
 
 /** Installs Portkey with its pins, without running any package's scripts. */
-export function installPortkey(): void {
-  mkdirSync(folder(), { recursive: true });
+function install(): void {
   const manifest = { name: 'rival-portkey', private: true, dependencies: PORTKEY, overrides: PINS };
   writeFileSync(path.join(folder(), 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   const { status, error } = spawnSync('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund'], {
@@ -50,20 +46,28 @@ export function installPortkey(): void {
   if (status !== 0) throw new Error(`npm install in ${folder()} ended with ${status ?? error?.message}`);
 }
 
-export async function startPortkey(): Promise<Program> {
-  const port = await freePort();
-  return await startProgram({
-    name: 'portkey',
-    arguments: [
-      '--import',
-      path.join(import.meta.dirname, 'loopback-only.ts'),
-      entry(),
-      `--port=${port}`,
-      '--headless',
-    ],
-    environment: { NODE_ENV: 'production' },
-    origin: `http://127.0.0.1:${port}`,
-    readyPath: '/',
-    readyTimeoutMs: 20_000,
-  });
-}
+export const portkey: Rival = {
+  name: 'portkey',
+  versions,
+  install,
+  start: async (mockOrigin) => {
+    const port = await freePort();
+    const program = await startProgram({
+      name: 'portkey',
+      arguments: [
+        ...['--import', path.join(import.meta.dirname, 'loopback-only.ts')],
+        ...[entry(), `--port=${port}`, '--headless'],
+      ],
+      environment: { NODE_ENV: 'production' },
+      origin: `http://127.0.0.1:${port}`,
+      readyPath: '/',
+      readyTimeoutMs: 20_000,
+    });
+    const headers = {
+      authorization: 'Bearer bench',
+      'x-portkey-provider': 'openai',
+      'x-portkey-custom-host': `${mockOrigin}/v1`,
+    };
+    return { program, headers, model: 'mock-model' };
+  },
+};

@@ -10,7 +10,9 @@ export interface Program extends AsyncDisposable {
 
 export interface ProgramOptions {
   readonly name: string;
-  /** What Node is given: its own flags, the script, the script's arguments. */
+  /** What is started; without it the Node that runs the bench. */
+  readonly command?: string;
+  /** For Node: its own flags, the script, the script's arguments. */
   readonly arguments: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   /** Where it will listen; without it, it is read from the line `listening on http://…` of the program. */
@@ -22,9 +24,9 @@ export interface ProgramOptions {
 
 const STOP_TIMEOUT_MS = 8_000;
 
-/** Starts Node (the one that runs the bench) and resolves when the program serves. Throws with its last words when not. */
+/** Starts a program and resolves when the program serves. Throws with its last words when not. */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
-  const child = spawn(process.execPath, options.arguments, {
+  const child = spawn(options.command ?? process.execPath, options.arguments, {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...options.environment },
   });
@@ -37,9 +39,12 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   child.stdout.setEncoding('utf8').on('data', hear);
   child.stderr.setEncoding('utf8').on('data', hear);
   child.stdin.on('error', () => undefined);
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  // A command that is not there has an error and no exit.
+  const ended = new Promise<void>((resolve) =>
+    child.once('exit', () => resolve()).once('error', () => resolve()),
+  );
   const stop = async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.stdin.end();
     child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
@@ -51,7 +56,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     const origin = options.origin ?? said;
     if (origin !== undefined && (await answers(`${origin}${options.readyPath}`)))
       return { origin, child, [Symbol.asyncDispose]: stop };
-    const isOver = child.exitCode !== null || child.signalCode !== null;
+    const isOver = child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
     if (isOver || performance.now() > deadlineMs) {
       await stop();
       throw new Error(

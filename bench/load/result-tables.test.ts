@@ -22,16 +22,17 @@ test('a median and its spread share a cell, and units stand in the heading', () 
   assert.match(text, /\| ours +\| 5 \(4 to 6\) +\| 9 +\|/);
 });
 
-test('an absent rival is called absent, with the command that installs it, and has no figure', () => {
+test('an absent rival is called absent, with the reason and the command that installs it, and has no figure', () => {
   const text = resultAsMarkdown({
     ...FRAME,
     rows: [
       { case: 'one client', gateway: 'ours', requests: 3, p50Ms: 1 },
-      { case: 'one client', gateway: 'rival', result: 'absent', install: 'npm run x' },
+      { case: 'one client', gateway: 'rival', result: 'absent', reason: 'not built', install: 'npm run x' },
     ],
   });
   assert.match(text, /One client:\n\n\| gateway \| requests \| p50 \(ms\) \|/);
   assert.match(text, /\| rival +\| absent +\| +\|/);
+  assert.match(text, /rival is absent: not built\n/);
   assert.match(text, /Install what is absent: `npm run x`/);
 });
 

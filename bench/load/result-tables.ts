@@ -58,18 +58,25 @@ export function resultAsMarkdown(result: ResultFile): string {
   return [head, bars, ...tables].join('\n\n');
 }
 
+/** Fields that are no columns. */
+const SAID_BELOW: ReadonlySet<string> = new Set(['case', 'result', 'reason', 'install']);
+
 function rowsAsTable(rows: readonly Row[]): string {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter(
-    (field) => field !== 'case' && field !== 'result' && field !== 'install' && !isSpread(field, rows),
+    (field) => !SAID_BELOW.has(field) && !isSpread(field, rows),
   );
   const lines = rows.map((row) => {
     // Where there is no figure, the word for it stands in the first one's place.
     const gap = row['result'] === undefined ? -1 : columns.findIndex((field) => row[field] === undefined);
     return columns.map((field, at) => (at === gap ? String(row['result']) : cell(field, row)));
   });
+  const reasons = rows.flatMap(({ gateway, engine, reason }) =>
+    reason ? [`${String(gateway ?? engine)} is absent: ${String(reason)}`] : [],
+  );
   const installs = [...new Set(rows.flatMap(({ install }) => (install ? [String(install)] : [])))];
   return [
     table(columns.map(words), lines),
+    ...reasons,
     ...installs.map((command) => `Install what is absent: \`${command}\``),
   ].join('\n\n');
 }

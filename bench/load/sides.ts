@@ -1,20 +1,32 @@
 /**
- * The sides of the gateway bench: the mock asked directly, Greenroom before it, and Portkey before it when installed.
- * All run on the Node that runs the bench, each a process of its own on loopback.
+ * The sides of the gateway bench: the mock asked directly, Greenroom before it, and each rival before it that is there.
+ * Each is a process of its own on loopback.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { bifrost } from './bifrost.ts';
 import type { Target } from './client.ts';
-import { portkeyVersions, startPortkey } from './portkey.ts';
+import { litellm } from './litellm.ts';
+import { portkey } from './portkey.ts';
 import { type Program, startProgram } from './program.ts';
+import { INSTALL_RIVALS, installFailure, type Rival } from './rival.ts';
+import { smg } from './smg.ts';
 
-export const SIDE_NAMES = ['direct', 'greenroom', 'portkey'] as const;
-export type SideName = (typeof SIDE_NAMES)[number];
+export const RIVALS: readonly Rival[] = [portkey, litellm, smg, bifrost];
+export const SIDE_NAMES: readonly string[] = ['direct', 'greenroom', ...RIVALS.map(({ name }) => name)];
 
-export interface Side extends Target {
-  readonly name: SideName;
+/** A side that cannot be measured: why, and the command that would change it where one does. */
+export interface Absent {
+  readonly reason: string;
+  readonly install?: string;
+}
+
+export interface Sides {
+  readonly running: readonly Target[];
+  readonly absent: ReadonlyMap<string, Absent>;
+  readonly versions: Readonly<Record<string, string>>;
 }
 
 const MODEL = 'mock-model';
@@ -22,12 +34,14 @@ const MODEL = 'mock-model';
 const UPSTREAM_AT_ONCE = 256;
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 
-/** Starts what of `wanted` is there; everything that it starts ends with `programs`. The mock always runs. */
+/** Starts what of `wanted` is there; everything that it starts ends with `programs`. The direct side always runs. */
 export async function startSides(
-  wanted: ReadonlySet<SideName>,
+  wanted: ReadonlySet<string>,
   options: { readonly profileDirectory: string | undefined },
   programs: AsyncDisposableStack,
-): Promise<Side[]> {
+): Promise<Sides> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
+  programs.defer(() => rmSync(folder, { recursive: true, force: true }));
   const mock = programs.use(
     await startProgram({
       name: 'mock',
@@ -36,38 +50,47 @@ export async function startSides(
       readyTimeoutMs: 10_000,
     }),
   );
-  const sides: Side[] = [
+  const running: Target[] = [
     { name: 'direct', origin: mock.origin, model: MODEL, headers: {}, pid: mock.child.pid },
   ];
   if (wanted.has('greenroom')) {
-    const { origin, child } = await startGreenroom(mock.origin, options.profileDirectory, programs);
-    sides.push({ name: 'greenroom', origin, model: MODEL, headers: {}, pid: child.pid });
+    const { origin, child } = await startGreenroom(mock.origin, folder, options.profileDirectory, programs);
+    running.push({ name: 'greenroom', origin, model: MODEL, headers: {}, pid: child.pid });
   }
-  if (wanted.has('portkey') && portkeyVersions() !== null) {
-    const portkey = programs.use(await startPortkey());
-    sides.push({
-      name: 'portkey',
-      origin: portkey.origin,
-      model: MODEL,
-      headers: {
-        authorization: 'Bearer bench',
-        'x-portkey-provider': 'openai',
-        'x-portkey-custom-host': `${mock.origin}/v1`,
-      },
-      pid: portkey.child.pid,
-    });
+  const absent = new Map<string, Absent>();
+  const versions: Record<string, string> = {};
+  if (!wanted.has('greenroom')) absent.set('greenroom', LEFT_OUT);
+  for (const rival of RIVALS) {
+    const found = wanted.has(rival.name) ? rival.versions() : null;
+    if (found === null) {
+      absent.set(rival.name, wanted.has(rival.name) ? notInstalled(rival) : LEFT_OUT);
+      continue;
+    }
+    try {
+      const { program, headers, model } = await rival.start(mock.origin, folder);
+      programs.use(program);
+      running.push({ name: rival.name, origin: program.origin, model, headers, pid: program.child.pid });
+      Object.assign(versions, found);
+    } catch (error) {
+      absent.set(rival.name, { reason: (error as Error).message.slice(0, 300) });
+    }
   }
-  return sides;
+  return { running, absent, versions };
+}
+
+const LEFT_OUT: Absent = { reason: 'left out of this run' };
+
+function notInstalled({ name }: Rival): Absent {
+  return { reason: installFailure(name) ?? 'not installed', install: INSTALL_RIVALS };
 }
 
 /** The whole service as it ships, with the mock as its only engine; no limit of the doors is changed. */
 async function startGreenroom(
   mockOrigin: string,
+  folder: string,
   profileDirectory: string | undefined,
   programs: AsyncDisposableStack,
 ): Promise<Program> {
-  const folder = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
-  programs.defer(() => rmSync(folder, { recursive: true, force: true }));
   const rungs = { rungs: ['mock'] };
   const config = {
     dataDirectory: path.join(folder, 'data'),
