@@ -148,7 +148,7 @@ describe('what goes over the wire', () => {
   const CONTINUATIONS: readonly (readonly [ChatCase['kind'], object, object, object])[] = [
     ['vllm', {}, said, { continue_final_message: true, add_generation_prompt: false }],
     ['sglang', {}, said, { continue_final_message: true }],
-    ['llama-server', {}, said, {}],
+    ['llama-server', {}, said, { continue_final_message: true, add_generation_prompt: false }],
     ['deepseek', { continuesAssistant: true }, { ...said, prefix: true }, {}],
   ];
   for (const [kind, options, last, fields] of CONTINUATIONS)

@@ -24,8 +24,8 @@ export const llamaServer = defineDriver({
       dialect: {
         // It refuses an open message where the template may think: "prefill is incompatible with enable_thinking".
         continuesAssistant: parts.options.thinking === 'off',
-        // A last message of the assistant is left open without being asked (`--no-prefill-assistant` switches it off).
-        continuation: { body: {}, message: {} },
+        // It leaves a last message of the assistant open without being asked too, but then b11434 says that message
+        // again in the first chunk; asked for in vLLM's words, as by default here, it goes on after it.
         honoursPriority: false,
         reportsRunningUsage: false,
         sampling: { ...COMMON_SAMPLING, minP: 'min_p', repetitionPenalty: 'repeat_penalty' },

@@ -94,7 +94,7 @@ function planOf(wire: ChatWire, body: Body, prompts: Set<string>): Plan {
   const structure = wire.structureOf(body);
   if (structure === 'json' && !/json/i.test(text))
     throw new WireFailure(400, 'invalid_request_error', "Prompt must contain the word 'json'");
-  const { pieces, end } = answerOf({
+  const answer = answerOf({
     said: isOpen ? tokens(last.content).length : 0,
     tokensMax: Number(body[wire.maxTokensField] ?? 16),
     stops: [(body['stop'] ?? []) as string | readonly string[]].flat(),
@@ -103,6 +103,9 @@ function planOf(wire: ChatWire, body: Body, prompts: Set<string>): Plan {
   const prompt = tokens(text).length;
   const cached = prompts.has(text) ? prompt - 1 : 0;
   prompts.add(text);
+  const { end } = answer;
+  const isEchoed = isOpen && wire.echoesOpenMessage?.(body) === true;
+  const pieces = isEchoed ? [last.content, ...answer.pieces] : answer.pieces;
   const finish = end === 'stop string' ? wire.stopReason : end === 'whole' ? 'stop' : 'length';
   return { pieces, finish, prompt, cached };
 }

@@ -44,6 +44,8 @@ export interface ChatWire {
   readonly checksModel: boolean;
   /** What the assistant has said already, where this body leaves its last message open. */
   readonly openMessage: (body: Body, last: { readonly role: string; readonly content: string }) => boolean;
+  /** Whether an open last message is said again before the answer; left out: never. */
+  readonly echoesOpenMessage?: (body: Body) => boolean;
   /** The schema that the answer must follow, `json` where only that is known, null for none. Throws WireFailure. */
   readonly structureOf: (body: Body) => Body | 'json' | null;
   readonly failure: (failure: WireFailure) => unknown;

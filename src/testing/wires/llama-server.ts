@@ -20,6 +20,8 @@ export const LLAMA_SERVER_WIRE: ChatWire = {
   }),
   // The last message of an assistant is left open, whatever the body says.
   openMessage: () => true,
+  // b11434, as run in 2026-11: without vLLM's word for it the message comes again in the first chunk.
+  echoesOpenMessage: (body) => body['continue_final_message'] !== true,
   failure: ({ status, message, type }) => ({ error: { code: status, message, type } }),
   notLoaded: LOADING,
   firstContent: null,
