@@ -14,6 +14,11 @@ const INSTALL_TIMEOUT_MS = 1_200_000;
 
 const binary = () => path.join(rivalFolder('bifrost'), VERSION, 'bifrost-http');
 
+/** What Go says at the end, less the package's name that it says again and again. */
+function lastWords(text: string): string {
+  return text.replaceAll(`${PACKAGE}@${VERSION}: `, '').slice(-250);
+}
+
 export const bifrost: Rival = {
   name: 'bifrost',
   versions: () => (existsSync(binary()) ? { bifrost: VERSION } : null),
@@ -24,9 +29,7 @@ export const bifrost: Rival = {
       timeout: INSTALL_TIMEOUT_MS,
     });
     if (built.status !== 0)
-      throw new Error(
-        `go install ${PACKAGE}@${VERSION}: ${built.error?.message ?? built.stderr.slice(-250)}`,
-      );
+      throw new Error(`go install ${PACKAGE}@${VERSION}: ${built.error?.message ?? lastWords(built.stderr)}`);
   },
   start: async (mockOrigin, folder) => {
     const directory = path.join(folder, 'bifrost');

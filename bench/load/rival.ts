@@ -49,7 +49,9 @@ export function installRival(rival: Rival): void {
     rival.install();
     console.log(`${rival.name}: installed`, rival.versions());
   } catch (error) {
-    const reason = (error as Error).message.replaceAll(/\s+/g, ' ').slice(0, 300);
+    // Addresses of this machine's package sources say nothing to the reader of a table.
+    const words = (error as Error).message.replaceAll(/https?:\/\/\S+/g, '…').replaceAll(/\s+/g, ' ');
+    const reason = words.slice(0, 300);
     writeFileSync(failureFile(rival.name), `${reason}\n`);
     console.log(`${rival.name}: not installed: ${reason}`);
   }
