@@ -41,6 +41,8 @@ export const llamaServer: EngineScript = {
       ...['--host', '127.0.0.1', '--port', String(port)],
       ...['--parallel', String(flags['slots'] ?? 4), '--ctx-size', String(flags['context'] ?? 8_192)],
       ...['--threads', String(flags['threads'] ?? 2)],
+      // A hang-up is noticed between two batches: with the usual 2048 tokens a long prompt is read to its end.
+      ...['--batch-size', '128'],
       // Its cache in memory may restore another conversation into a slot (engines.md §5.5).
       ...['--cache-ram', '0'],
       ...['--metrics', '--slots', '--no-webui', '--offline'],

@@ -97,7 +97,7 @@ async function build(context: StepContext): Promise<void> {
     {
       program: 'nice',
       arguments: [
-        ...['-n', '10', 'go', 'build', '-trimpath'],
+        ...['-n', '10', 'go', 'build', '-v', '-trimpath'],
         `-ldflags=-s -w -X=github.com/ollama/ollama/version.Version=${VERSION}`,
         ...['-o', program, '.'],
       ],
