@@ -116,6 +116,8 @@ async function world(
     budgets?: object;
     ready?: boolean;
     storeFails?: boolean;
+    /** The store keeps nothing before this. */
+    storeAnswers?: Promise<void>;
     fillerAfterMs?: number;
     maxQueued?: number;
     spare?: ScriptedEngine;
@@ -130,8 +132,10 @@ async function world(
   const stored: ConversationTurn[] = [];
   const down = () => Promise.reject(new ServiceError('store_unavailable', 'the store is down'));
   const store = {
-    appendTurn: (turn: ConversationTurn) =>
-      options.storeFails ? down() : Promise.resolve(stored.push(turn) > 0),
+    appendTurn: async (turn: ConversationTurn) => {
+      await options.storeAnswers;
+      return options.storeFails ? await down() : stored.push(turn) > 0;
+    },
     loadWindow: () => (options.storeFails ? down() : Promise.resolve(stored)),
     latestTimeline: () => Promise.resolve(null),
     branch: () => Promise.resolve(),
@@ -643,4 +647,15 @@ test('when the first is unusually late a second is asked, the quicker is heard a
     'twin stop',
   ]);
   assert.equal(turn?.outcome?.source.engine, 'twin');
+});
+
+test('nobody waits for the memory past the deadline: the turn is told as not stored, and kept all the same', async () => {
+  const storeAnswers = Promise.withResolvers<void>();
+  const slow = await world(() => say('The salon is open.'), { storeAnswers: storeAnswers.promise });
+  const { outcome } = await hear(slow, { conversationId: 'c', deadlineMs: 60 });
+  assert.deepEqual(outcome.conversation, { id: 'c', timelineId: 'main', turn: 0, stored: false });
+  assert.equal(slow.stored.length, 0);
+  storeAnswers.resolve();
+  await slow.parts.tasks.drain(never);
+  assert.equal(slow.stored[0]?.npcText, outcome.sentences.join(' '));
 });

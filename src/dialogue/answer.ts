@@ -29,6 +29,10 @@ export interface AnswerParts extends SceneParts {
 
 /** Tried when two replies of one conversation race for the same turn number. */
 const TURN_RACES_MAX = 8;
+type Kept = NonNullable<DialogueOutcome['conversation']>;
+
+/** A store gets at least this long, however short the deadline was (ms): an append over the network takes one or two. */
+const KEEP_MIN_MS = 20;
 /** Keeping is not given up: a player who leaves now has heard the line all the same. */
 const KEEPS_ON = new AbortController().signal;
 
@@ -85,7 +89,7 @@ export async function* answer(
       };
       step = telling.next();
     }
-    const conversation = await keep(request, scene, reply, told, false, parts);
+    const conversation = await keepInTime(request, scene, reply, told, parts);
     const whole: DialogueOutcome = {
       id: request.id,
       npcId: scene.persona.id,
@@ -153,6 +157,31 @@ async function fillerWhile(
   return { type: 'filler', lineId: line.id, text: line.text };
 }
 
+/**
+ * Nobody waits for the store past the deadline: keeping then goes on in the background, and the reply says that the turn
+ * is not stored. A store that answers has the turn before it is acknowledged.
+ */
+async function keepInTime(
+  request: DialogueRequest,
+  scene: Scene,
+  reply: Reply,
+  told: Told,
+  parts: AnswerParts,
+): Promise<Kept | null> {
+  if (request.conversationId === undefined) return null;
+  const { clock, tasks } = parts;
+  const { promise, resolve } = Promise.withResolvers<Kept | null>();
+  const keeping = async () => resolve(await keep(request, scene, reply, told, false, parts));
+  const late = { id: request.conversationId, timelineId: request.context.timelineId, stored: false };
+  const leftMs = request.receivedMonoMs + scene.deadlineMs - clock.monotonicMs();
+  using _timer = clock.timer(Math.max(KEEP_MIN_MS, leftMs), () => {
+    parts.log.warn('memory.late', { requestId: request.id, deadlineMs: scene.deadlineMs });
+    resolve({ ...late, turn: told.nextTurn ?? 0 });
+  });
+  if (!tasks.tryStart('keep-turn', keeping)) await keeping();
+  return await promise;
+}
+
 /** Keeps the turn before it is acknowledged. A store that fails costs the memory of this turn, never the answer. */
 async function keep(
   request: DialogueRequest,
@@ -161,7 +190,7 @@ async function keep(
   told: Told,
   interrupted: boolean,
   parts: AnswerParts,
-): Promise<NonNullable<DialogueOutcome['conversation']> | null> {
+): Promise<Kept | null> {
   if (request.conversationId === undefined) return null;
   const { timelineId } = request.context;
   const turn = {

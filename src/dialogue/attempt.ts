@@ -69,7 +69,8 @@ export async function* attempt(
       link.signal,
     );
     parts.onAdmitted(place.waitedMs);
-    if (replica.isPaid) hold = await parts.spending.hold({ ...ask, ...request, model: replica.model });
+    if (replica.isPaid)
+      hold = await parts.spending.hold({ ...ask, ...request, model: replica.model }, link.signal);
     using _off = hold === null ? null : onAbort(hold.signal, () => link.abort(hold?.signal.reason));
     link.signal.throwIfAborted();
     running = replica.started();
@@ -98,8 +99,8 @@ export async function* attempt(
     const durationMs = clock.monotonicMs() - startedMonoMs;
     const isProven = told.firstTextMs !== null && !signal.aborted;
     running?.ended(outcome ?? (isProven ? served(told, durationMs) : { kind: 'left' }));
-    const usage = told.isSent ? spentOf(told, ask.promptTokens) : null;
-    const costMicroUsd = hold !== null ? await hold.settle(usage) : freeCost(usage, replica, parts);
+    const usage = told.isSent ? spentOf(told, ask) : null;
+    const costMicroUsd = hold !== null ? hold.settle(usage) : freeCost(usage, replica, parts);
     parts.onEnded({
       engine: replica.name,
       model: replica.model,
@@ -157,9 +158,35 @@ function served(told: Spent, totalMs: number): AttemptOutcome {
 }
 
 /** A stream that was cut reports nothing (engines.md §13.3): the prompt as we counted it, a token for each piece. */
-function spentOf(told: Spent, promptTokens: number): EngineUsage {
-  return told.usage ?? { promptTokens, cachedTokens: 0, completionTokens: told.pieces, source: 'estimated' };
+function spentOf(told: Spent, ask: AttemptAsk): EngineUsage {
+  const { usage, pieces } = told;
+  if (usage === null)
+    return { promptTokens: ask.promptTokens, cachedTokens: 0, completionTokens: pieces, source: 'estimated' };
+  // One absurd figure would use up the money of a day, so nothing is believed that cannot have been.
+  const promptMax = promptBytes(ask.request) + PROMPT_SPARE_TOKENS;
+  const completionMax = COMPLETION_SLACK * Math.max(ask.request.maxTokens, pieces) + COMPLETION_SPARE_TOKENS;
+  if (usage.promptTokens <= promptMax && usage.completionTokens <= completionMax) return usage;
+  const promptTokens = Math.min(usage.promptTokens, promptMax);
+  return {
+    promptTokens,
+    cachedTokens: Math.min(usage.cachedTokens, promptTokens),
+    completionTokens: Math.min(usage.completionTokens, completionMax),
+    source: 'estimated',
+  };
 }
+
+/** A token is at least a byte, but for those that a chat template adds: a few a message, a system text of its own. */
+function promptBytes({ messages, assistantPrefix }: GenerateRequest): number {
+  return messages.reduce(
+    (sum, { content }) => sum + Buffer.byteLength(content) + PROMPT_SPARE_TOKENS,
+    Buffer.byteLength(assistantPrefix),
+  );
+}
+
+const PROMPT_SPARE_TOKENS = 64;
+/** Engines hold `maxTokens`; some do not count what was thought in it. */
+const COMPLETION_SLACK = 4;
+const COMPLETION_SPARE_TOKENS = 64;
 
 /** An engine that is not held against a cap may have a price all the same: what a rented GPU is said to cost. */
 function freeCost(usage: EngineUsage | null, replica: Replica, parts: AttemptParts): number {

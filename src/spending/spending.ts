@@ -6,7 +6,8 @@ import type { Tier } from '../core/dialogue.ts';
 import type { EngineUsage } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
-import type { DaySpending, SpendingStore } from '../core/store.ts';
+import type { DaySpending, HeldAmount, SpendingStore } from '../core/store.ts';
+import { abortable } from '../lib/abort.ts';
 import type { SpendingOptions } from './options.ts';
 import { PriceTable, utcDay } from './price.ts';
 
@@ -14,8 +15,11 @@ import { PriceTable, utcDay } from './price.ts';
 export interface Hold {
   /** Aborts with `spending_off` when the operator switches paid engines off. */
   readonly signal: AbortSignal;
-  /** What the call used; null: it never reached the engine. Resolves to its cost in micro-dollars. Never throws. */
-  settle(usage: EngineUsage | null): Promise<number>;
+  /**
+   * What the call used; null: it never reached the engine. Gives its cost in micro-dollars, and writes it in the
+   * background: no player waits for the ledger. Until it is written the worst case stays held. Never throws.
+   */
+  settle(usage: EngineUsage | null): number;
 }
 
 export interface SpendingStatus {
@@ -27,7 +31,7 @@ export interface SpendingStatus {
 
 const MICRO = 1_000_000;
 
-export class Spending {
+export class Spending implements AsyncDisposable {
   readonly prices: PriceTable;
   readonly #options: SpendingOptions;
   readonly #store: SpendingStore;
@@ -36,6 +40,8 @@ export class Spending {
   #isOff: boolean;
   #calls = new AbortController();
   #held = 0;
+  /** What is being given back or booked; at most as many as calls were under way. */
+  readonly #writing = new Set<Promise<void>>();
 
   private constructor(
     options: SpendingOptions,
@@ -80,39 +86,76 @@ export class Spending {
 
   /**
    * Holds the most that a call can cost. Throws `spending_off`, and `budget_exceeded` when a cap does not allow it, or
-   * when there is a cap and the store cannot be asked.
+   * when there is a cap and the store cannot be asked. Aborting ends the wait at once with the signal's reason; what the
+   * store grants after that is given back.
    */
-  async hold(call: {
-    readonly tier: Tier;
-    readonly model: string;
-    readonly promptTokens: number;
-    readonly maxTokens: number;
-  }): Promise<Hold> {
+  async hold(
+    call: {
+      readonly tier: Tier;
+      readonly model: string;
+      readonly promptTokens: number;
+      readonly maxTokens: number;
+    },
+    signal: AbortSignal,
+  ): Promise<Hold> {
     if (this.#isOff)
       throw new ServiceError('spending_off', `paid engines are off; ${call.model} was not asked`);
     const nowMs = this.#clock.nowMs();
     const microUsd = this.prices.worstMicroUsd(call.model, call.promptTokens, call.maxTokens, nowMs);
     const held = { day: utcDay(nowMs), tier: call.tier, microUsd };
     const caps = this.#caps(call.tier);
-    const signal = this.#calls.signal;
-    const isKept = await this.#keep(held, caps);
+    const calls = this.#calls.signal;
+    const keeping = this.#keep(held, caps);
+    let isKept: boolean;
+    try {
+      isKept = await abortable(keeping, signal);
+    } catch (error) {
+      if (signal.aborted) this.#inBackground(keeping.then((isLate) => this.#book(held, isLate ? 0 : null)));
+      throw error;
+    }
     this.#held += 1;
     let isSettled = false;
     return {
-      signal,
-      settle: async (usage) => {
+      signal: calls,
+      settle: (usage) => {
         if (isSettled) return 0;
         isSettled = true;
         this.#held -= 1;
         const cost = usage === null ? 0 : this.prices.costMicroUsd(call.model, usage, nowMs);
-        if (isKept)
-          await this.#store.settle(held, cost).catch((error: unknown) => {
-            // It stays held: a cap is reached too early rather than passed.
-            this.#log.error('spending.unsettled', { microUsd, reason: ServiceError.from(error).message });
-          });
+        this.#inBackground(this.#book(held, isKept ? cost : null));
         return cost;
       },
     };
+  }
+
+  /** Resolves when everything that was settled is in the store, or has failed to get there. */
+  async written(): Promise<void> {
+    while (this.#writing.size > 0) await Promise.all(this.#writing);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.written();
+  }
+
+  /** Null: the store holds nothing of it. */
+  async #book(held: HeldAmount, costMicroUsd: number | null): Promise<void> {
+    if (costMicroUsd === null) return;
+    try {
+      await this.#store.settle(held, costMicroUsd);
+    } catch (error) {
+      // It stays held: a cap is reached too early rather than passed.
+      const reason = ServiceError.from(error).message;
+      this.#log.error('spending.unsettled', { microUsd: held.microUsd, reason });
+    }
+  }
+
+  #inBackground(work: Promise<void>): void {
+    const done = work
+      .catch(() => {
+        // Refused, and nobody waits for it any more: there is nothing to give back.
+      })
+      .finally(() => this.#writing.delete(done));
+    this.#writing.add(done);
   }
 
   async status(): Promise<SpendingStatus> {

@@ -4,7 +4,7 @@
  */
 import type { DialogueEvent } from '../../core/dialogue.ts';
 import type { Turn } from '../../core/turn.ts';
-import type { TurnsTable } from '../../store/tables.ts';
+import type { SpendingDaysTable, TurnsTable } from '../../store/tables.ts';
 import type { Generation } from './engine.ts';
 import { markersIn } from './markers.ts';
 import type { Heard } from './player.ts';
@@ -16,6 +16,7 @@ export interface Evidence {
   readonly generations: readonly Generation[];
   readonly turns: readonly Turn[];
   readonly stored: readonly TurnsTable[];
+  readonly spendingDays: readonly SpendingDaysTable[];
   /** Monotonic time at which the service was told to stop; null: only when all was over. */
   readonly stoppedMonoMs: number | null;
   /** What the service says of its engines' places when everybody has been answered. */
@@ -182,9 +183,10 @@ function* freesEngines({ generations, heard, scenario }: Evidence): Iterable<str
   }
 }
 
-/** Each rung rolls twice at most; a hedge may stand beside each roll. */
-function attemptsBound({ engines }: Scenario): number {
-  return engines.length * 2 * 2;
+/** A rung is asked once, once more after a failure, and once more after the guard; a hedge may stand beside each. */
+function attemptsBound({ config }: Scenario): number {
+  const rungs = Math.max(...Object.values(config.tiers).map((tier) => tier.rungs.length));
+  return rungs * 3 * (config.routing.hedging.enabled ? 2 : 1);
 }
 
 function* givesPlacesBack({ places }: Evidence): Iterable<string> {
@@ -245,15 +247,21 @@ function* remembers({ heard, stored, scenario }: Evidence): Iterable<string> {
   }
 }
 
-/** What an answer claims to have used is something that engines can have made, and never more. */
+/** What an answer claims to have used is the sum of its attempts, and something that engines can have made. */
 function* accounts({ heard, turns, generations, scenario }: Evidence): Iterable<string> {
   for (const turn of turns) {
     const usage = turn.outcome?.usage;
-    if (usage === undefined) continue;
     const each = heard.find(({ request }) => request.id === turn.request.id);
     if (each === undefined) continue;
-    for (const [name, figure] of Object.entries(usage))
+    const calls = generations.filter(({ marker }) => marker !== null && marker === each.line.marker).length;
+    if (each.line.idempotencyKey === null && calls > turn.attempts.length)
+      yield `${nameOf(each)}: engines were asked ${calls} times, ${turn.attempts.length} attempts are told`;
+    if (usage === undefined) continue;
+    for (const [name, figure] of Object.entries(usage) as [keyof typeof usage, number][]) {
       if (!Number.isSafeInteger(figure) || figure < 0) yield `${nameOf(each)}: ${name} is ${figure}`;
+      const sum = turn.attempts.reduce((total, attempt) => total + attempt[name], 0);
+      if (sum !== figure) yield `${nameOf(each)}: ${name} is ${figure}, its attempts make ${sum}`;
+    }
     const own = generations.filter(({ marker }) => marker !== null && marker === each.line.marker);
     // Engines that lie about usage, or say the same twice, are believed; nobody could know better.
     if (own.some(({ fault }) => fault === 'usage-absurd' || fault === 'duplicate-events')) continue;
@@ -266,7 +274,36 @@ function* accounts({ heard, turns, generations, scenario }: Evidence): Iterable<
 /** vLLM tells its usage with every token; of other answers that are cut off, the gateway can only estimate it. */
 function usageBound({ engine, completionTokens }: Generation, { engines }: Scenario): number {
   const isTold = engines.find(({ name }) => name === engine)?.kind === 'vllm';
-  return isTold ? completionTokens : completionTokens * 2 + 4;
+  return isTold ? completionTokens : completionTokens * 3 + 4;
+}
+
+/** Money: nothing stays held, what was spent is what the attempts cost, and no cap is passed. */
+function* keepsMoney({ scenario, turns, spendingDays }: Evidence): Iterable<string> {
+  // A store that fails may leave a hold behind (a cap is then reached too early), and calls without a cap uncounted.
+  if (scenario.storeTrouble.spells.length > 0) return;
+  const { spending } = scenario.config;
+  const isPaid = new Map(scenario.engines.map((engine) => [engine.name, engine.isPaid]));
+  const isLyingAboutUsage = scenario.engines.some(
+    ({ odds }) => 'usage-absurd' in odds || 'duplicate-events' in odds,
+  );
+  let spent = 0;
+  for (const row of spendingDays) {
+    const tiers = [1, 2, 3, 4] as const;
+    const held = tiers.reduce((sum, tier) => sum + row[`held_${tier}`], 0);
+    const day = tiers.reduce((sum, tier) => sum + row[`spent_${tier}`], 0);
+    spent += day;
+    if (held !== 0) yield `${held} micro-dollars of ${row.day} are still held`;
+    if (isLyingAboutUsage) continue;
+    if (day > (spending.dailyUsd ?? Infinity) * 1e6)
+      yield `${row.day} cost ${day} micro-dollars, over its cap`;
+    for (const tier of tiers)
+      if (row[`spent_${tier}`] > (spending.tiers[tier]?.dailyUsd ?? Infinity) * 1e6)
+        yield `tier ${tier} cost ${row[`spent_${tier}`]} micro-dollars on ${row.day}, over its cap`;
+  }
+  const told = turns
+    .flatMap(({ attempts }) => attempts)
+    .reduce((sum, attempt) => sum + (isPaid.get(attempt.engine) === true ? attempt.costMicroUsd : 0), 0);
+  if (told !== spent) yield `the ledger holds ${spent} micro-dollars, the attempts of all turns cost ${told}`;
 }
 
 /** A reply says truly where it came from. */
@@ -302,6 +339,7 @@ export const CHECKERS: Readonly<Record<string, Checker>> = {
   'records once': recordsOnce,
   remembers,
   accounts,
+  'keeps money': keepsMoney,
   'tells its source': tellsItsSource,
 };
 

@@ -33,6 +33,8 @@ export interface EngineTraits {
   readonly kind: string;
   readonly wire: Wire;
   readonly model: string;
+  /** Whether its tokens cost money. */
+  readonly isPaid: boolean;
   /** Requests that decode at once. */
   readonly slots: number;
   readonly prefillMsPerToken: number;

@@ -1,11 +1,12 @@
 /** A seed, written out: which engines there are, what befalls them and when, how hard players press. Pure. */
 import type { Cast } from '../../cast/cast.ts';
 import { type Config, configSchema } from '../../config/schema.ts';
+import { DRIVERS, type EngineKind } from '../../engines/index.ts';
 import type { EngineTraits } from './engine.ts';
 import { chooseOdds, chooseStoreTrouble, MOODS, type Mood, type StoreTrouble } from './faults.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { planTraffic, type TrafficPlan } from './traffic.ts';
-import { ollamaWire, openAiWire, type Wire } from './wires.ts';
+import { anthropicWire, ollamaWire, openAiWire, type Wire } from './wires.ts';
 
 /** Something that befalls an engine or the machine as a whole. Times are from the begin of play (ms). */
 export type Blow =
@@ -39,10 +40,17 @@ export interface Scenario {
 
 const WIRES: Readonly<Record<string, Wire>> = {
   vllm: openAiWire,
+  sglang: openAiWire,
+  'llama-server': openAiWire,
+  'tensorrt-llm': openAiWire,
+  tgi: openAiWire,
   'openai-compatible': openAiWire,
+  openai: openAiWire,
+  deepseek: openAiWire,
   ollama: ollamaWire,
+  anthropic: anthropicWire,
 };
-const NAMES = ['swift', 'broad', 'cloud'] as const;
+const NAMES = ['swift', 'broad', 'cloud', 'spare'] as const;
 
 export interface ScenarioOptions {
   readonly seed: number;
@@ -62,7 +70,12 @@ export function chooseScenario({ seed, cast, kinds, length }: ScenarioOptions): 
   ] as Mood;
   const playMs = random.spread(4_000, 40_000) * length;
   const names = NAMES.slice(0, random.between(1, NAMES.length));
-  const engines = names.map((name) => chooseEngine(name, kinds, mood, random.fork(name)));
+  const isPooled = names.length > 1 && random.chance(0.4);
+  const engines = names.map((name, at) => {
+    const traits = chooseEngine(name, kinds, mood, random.fork(name));
+    // Replicas of a pool serve one model.
+    return isPooled && at < 2 ? { ...traits, model: 'pooled-model' } : traits;
+  });
   return {
     seed,
     mood,
@@ -83,7 +96,7 @@ export function chooseScenario({ seed, cast, kinds, length }: ScenarioOptions): 
     }),
     isImpatient: random.chance(0.2),
     stopAtMs: random.chance(0.25) ? random.next() * playMs : null,
-    config: chooseConfig(engines, random.fork('config')),
+    config: chooseConfig(engines, isPooled, random.fork('config')),
   };
 }
 
@@ -94,6 +107,7 @@ function chooseEngine(name: string, kinds: readonly string[], mood: Mood, random
     kind,
     wire: WIRES[kind] ?? openAiWire,
     model: `${name}-model`,
+    isPaid: DRIVERS[kind as EngineKind].isPaid,
     slots: random.between(1, 8),
     prefillMsPerToken: random.spread(0.01, 0.8),
     decodeMsPerToken: random.spread(1, 50),
@@ -137,17 +151,11 @@ function chooseBlows(
   return blows;
 }
 
-function chooseConfig(
-  engines: readonly {
-    readonly name: string;
-    readonly kind: string;
-    readonly model: string;
-    readonly baseUrl: string;
-  }[],
-  random: SeededRandom,
-): Config {
-  const names = engines.map((engine) => engine.name);
-  const rungs = () => (random.chance(0.7) ? names : names.toReversed());
+function chooseConfig(engines: Scenario['engines'], isPooled: boolean, random: SeededRandom): Config {
+  const names = engines.map(({ name }) => name);
+  const pools = isPooled ? ['pooled', ...names.slice(2)] : names;
+  const rungs = () => (random.chance(0.7) ? pools : pools.toReversed());
+  const cap = () => (random.chance(0.3) ? { dailyUsd: random.spread(0.001, 0.1) } : {});
   return configSchema.parse({
     engines: Object.fromEntries(
       engines.map(({ name, kind, model, baseUrl }) => [
@@ -159,10 +167,32 @@ function chooseConfig(
           maxInFlight: random.pick([1, 2, 4, 16]),
           maxQueued: random.pick([0, 2, 16, 128]),
           connectTimeoutMs: random.pick([200, 1_000, 5_000]),
+          ...(random.chance(0.2) ? { maxPromptTokens: random.pick([600, 2_000]) } : {}),
         },
       ]),
     ),
+    ...(isPooled ? { pools: { pooled: { engines: names.slice(0, 2) } } } : {}),
     tiers: { 1: { rungs: rungs() }, 2: { rungs: rungs() }, 3: { rungs: rungs() }, 4: { rungs: rungs() } },
+    routing: {
+      hedging: random.chance(0.4)
+        ? { enabled: true, percentile: random.pick([0.5, 0.9]), maxShare: 1, paid: random.chance(0.5) }
+        : {},
+      breaker: random.chance(0.5) ? { minimumOutcomes: 2, consecutiveFailures: 2, openMs: 500 } : {},
+      canary: random.chance(0.5) ? { idleMs: 2_000, stallMs: 1_000, timeoutMs: 1_000 } : {},
+      budgets: random.chance(0.5) ? { floorMs: 50, gapMs: 300 } : {},
+    },
+    spending: {
+      ...cap(),
+      tiers: { 4: { dailyUsd: random.spread(0.001, 1) } },
+      // A cloud has a price; a machine of one's own may have one all the same.
+      prices: engines.map(({ model }) => ({
+        model,
+        effectiveFrom: '2020-01-01',
+        inputUsd: random.spread(0.1, 20),
+        cachedInputUsd: 0.05,
+        outputUsd: random.spread(0.2, 100),
+      })),
+    },
     drainMs: random.pick([0, 500, 10_000]),
   });
 }
@@ -171,6 +201,7 @@ function chooseConfig(
 export function simulatedKinds(): readonly string[] {
   return Object.keys(WIRES).filter(
     (kind) =>
+      kind in DRIVERS &&
       configSchema.safeParse({ engines: { one: { kind, model: 'm', baseUrl: 'http://one.test' } } }).success,
   );
 }

@@ -64,6 +64,9 @@ export interface Figures {
   readonly generations: number;
   readonly faults: number;
   readonly storedTurns: number;
+  readonly costMicroUsd: number;
+  /** Kinds of engine that players have heard. */
+  readonly kinds: readonly string[];
 }
 
 const CAST_DIRECTORY = fileURLToPath(new URL('../../../examples/body-broker/cast', import.meta.url));
@@ -235,6 +238,7 @@ class Run implements Disposable {
         generations: this.#generations(),
         turns: this.#turns,
         stored: this.#store.turns(),
+        spendingDays: this.#store.spendingDays(),
         stoppedMonoMs: this.#stoppedMonoMs,
         places: this.#places,
       }),
@@ -242,20 +246,24 @@ class Run implements Disposable {
   }
 
   figures(): Figures {
-    const dones = this.#heard.flatMap(({ events }) =>
-      events.flatMap(({ event }) => (event.type === 'done' ? [event.outcome.source.kind] : [])),
+    const sources = this.#heard.flatMap(({ events }) =>
+      events.flatMap(({ event }) => (event.type === 'done' ? [event.outcome.source] : [])),
     );
     const generations = this.#generations();
     return {
       virtualMs: Math.round(this.#clock.monotonicMs()),
       events: this.#trace.events,
       lines: this.#heard.length,
-      fromEngines: dones.filter((kind) => kind === 'engine').length,
-      fromWritten: dones.filter((kind) => kind === 'written').length,
+      fromEngines: sources.filter(({ kind }) => kind === 'engine').length,
+      fromWritten: sources.filter(({ kind }) => kind === 'written').length,
       hungUp: this.#heard.filter(({ hungUpMonoMs }) => hungUpMonoMs !== null).length,
       generations: generations.length,
       faults: generations.filter(({ fault }) => fault !== null).length,
       storedTurns: this.#store.turns().length,
+      costMicroUsd: this.#turns.reduce((sum, { outcome }) => sum + (outcome?.usage.costMicroUsd ?? 0), 0),
+      kinds: [
+        ...new Set(sources.flatMap(({ engine }) => this.#engines.get(engine)?.traits.kind ?? [])),
+      ].sort(),
     };
   }
 

@@ -7,7 +7,7 @@ import { Kysely, type KyselyPlugin, type RootOperationNode, SqliteDialect } from
 import type { Backend } from '../../store/backend.ts';
 import { migrate } from '../../store/migrate.ts';
 import { MEMORY_FILE, openSqlite } from '../../store/sqlite.ts';
-import type { Tables, TurnsTable } from '../../store/tables.ts';
+import type { SpendingDaysTable, Tables, TurnsTable } from '../../store/tables.ts';
 import type { StoreFault, StoreTrouble } from './faults.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { Trace } from './trace.ts';
@@ -78,6 +78,11 @@ export class SimulatedStore implements Disposable {
     return this.#database
       .prepare('select * from turns order by conversation_id, timeline_id, turn')
       .all() as TurnsTable[];
+  }
+
+  /** What was spent, and what is still held, by day. */
+  spendingDays(): readonly SpendingDaysTable[] {
+    return this.#database.prepare('select * from spending_days').all() as SpendingDaysTable[];
   }
 
   [Symbol.dispose](): void {
