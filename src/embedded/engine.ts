@@ -6,6 +6,7 @@ import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { RenderOptions, TemplateMessage } from './chat-template.ts';
 import { ChatTemplate } from './chat-template.ts';
+import { EmbeddingPace, EmbeddingTask } from './embedding-task.ts';
 import type { DecodeContext, Embedder, Grammar, LoadedModel, SamplingSettings } from './llama.ts';
 import { loadModel } from './llama.ts';
 import type { EmbeddedOptions } from './options.ts';
@@ -54,6 +55,8 @@ export class EmbeddedEngine implements AsyncDisposable {
   readonly #context: DecodeContext;
   readonly #scheduler: Scheduler;
   readonly #options: EmbeddedOptions;
+  readonly #clock: Clock;
+  readonly #embeddingPace = new EmbeddingPace();
   #embedder: Promise<Embedder> | null = null;
 
   private constructor(
@@ -67,6 +70,7 @@ export class EmbeddedEngine implements AsyncDisposable {
     this.#template = new ChatTemplate(model);
     this.#context = context;
     this.#options = options;
+    this.#clock = clock;
     this.#scheduler = new Scheduler(context, options, clock, observer);
   }
 
@@ -182,19 +186,34 @@ export class EmbeddedEngine implements AsyncDisposable {
     return { ...result, finish: stops.matched === null ? result.finish : 'stop', stopString: stops.matched };
   }
 
-  /** Vector of a text, of length 1. The first call makes a context of its own for it. */
+  /**
+   * Vector of a text, of length 1. The first call makes a context of its own for it. Runs in the lane of short work, part
+   * by part between passes of generation. Throws `bad_request`, `context_length_exceeded`, `overloaded`; aborting gives
+   * the rest up.
+   */
   async embed(tokens: readonly number[], signal: AbortSignal): Promise<readonly number[]> {
     if (tokens.length === 0) throw new ServiceError('bad_request', 'input: the text is empty');
     if (tokens.length >= this.contextTokens) throw this.#tooLong(tokens.length);
-    return this.#scheduler.exclusive(async () => {
-      this.#embedder ??= this.#model.createEmbedder({
-        contextTokens: this.contextTokens,
-        threads: this.#options.threads,
+    const embedder = await this.#embedderOnce();
+    const prepared = embedder.prepare(tokens);
+    if (prepared.length > this.contextTokens) throw this.#tooLong(prepared.length);
+    const task = new EmbeddingTask(embedder, prepared, {
+      pace: this.#embeddingPace,
+      nowMs: () => this.#clock.monotonicMs(),
+    });
+    await this.#scheduler.short(task, signal);
+    return task.vector;
+  }
+
+  /** One context for all; a failure to make it is not kept, because memory may be free later. */
+  #embedderOnce(): Promise<Embedder> {
+    this.#embedder ??= this.#model
+      .createEmbedder({ contextTokens: this.contextTokens, threads: this.#options.threads })
+      .catch((error: unknown) => {
+        this.#embedder = null;
+        throw error;
       });
-      const vector = await (await this.#embedder).embed(tokens);
-      const norm = Math.hypot(...vector);
-      return norm === 0 ? vector : vector.map((value) => value / norm);
-    }, signal);
+    return this.#embedder;
   }
 
   #tooLong(promptTokens: number): ServiceError {

@@ -12,6 +12,7 @@ import { idleCoreMeter } from './idle-cores.ts';
 import type { BatchItem, DecodeContext, Grammar, Sampler, SamplingSettings } from './llama.ts';
 import type { SequenceState } from './sequence-table.ts';
 import { SequenceTable, sharedLength } from './sequence-table.ts';
+import { DecodeWidth, LANE_PART_MS, ShortLane, type ShortTask } from './short-lane.ts';
 import { ThreadGovernor } from './thread-governor.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
@@ -94,10 +95,6 @@ interface Line {
   hasEnded: boolean;
 }
 
-interface Task {
-  readonly run: () => Promise<void>;
-}
-
 export class Scheduler implements AsyncDisposable {
   readonly #context: DecodeContext;
   readonly #options: SchedulerOptions;
@@ -105,7 +102,10 @@ export class Scheduler implements AsyncDisposable {
   readonly #observer: SchedulerObserver;
   readonly #table: SequenceTable;
   readonly #waiting: WaitingQueue<Line>;
-  readonly #tasks: Task[] = [];
+  readonly #lane: ShortLane;
+  readonly #decodeWidth = new DecodeWidth();
+  /** Where the next pass of decoding begins among the running lines, when one pass does not serve them all. */
+  #decodeFrom = 0;
   /** Oldest first. */
   readonly #running: Line[] = [];
   readonly #governor: ThreadGovernor;
@@ -129,6 +129,11 @@ export class Scheduler implements AsyncDisposable {
     this.#waiting = new WaitingQueue({
       limit: options.sequences + options.queueMax,
       overtakesMax: OVERTAKES_MAX,
+    });
+    this.#lane = new ShortLane({
+      queueMax: options.sequences + options.queueMax,
+      clock,
+      wake: () => this.#wake?.(),
     });
     this.#loop = this.#run();
   }
@@ -189,20 +194,13 @@ export class Scheduler implements AsyncDisposable {
     return promise;
   }
 
-  /** Runs `work` between two steps, while nothing else uses the processor. Bounded like the queue. */
-  async exclusive<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    if (this.#isClosing) throw new ServiceError('draining', 'the engine is shutting down');
-    if (this.#tasks.length > this.#options.queueMax)
-      throw new ServiceError('overloaded', `${this.#tasks.length} tasks are waiting for the engine`);
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    this.#tasks.push({
-      run: async () => {
-        if (signal.aborted) return reject(signal.reason);
-        await work().then(resolve, reject);
-      },
-    });
-    this.#wake?.();
-    return promise;
+  /**
+   * Short work, part by part between two passes: see short-lane.ts. Rejects with `overloaded` when its queue, which is not
+   * that of the lines, is full.
+   */
+  short(task: ShortTask, signal: AbortSignal): Promise<void> {
+    if (this.#isClosing) return Promise.reject(new ServiceError('draining', 'the engine is shutting down'));
+    return this.#lane.run(task, signal);
   }
 
   /** Lets nothing new in, ends what waits and runs with `draining`, and resolves when the loop has stopped. */
@@ -210,6 +208,7 @@ export class Scheduler implements AsyncDisposable {
     this.#isClosing = true;
     const reason = new ServiceError('draining', 'the engine is shutting down');
     for (const line of [...this.#waiting.drain(), ...this.#running]) this.#abandon(line, reason);
+    this.#lane.close(reason);
     this.#wake?.();
     await this.#loop;
   }
@@ -242,11 +241,11 @@ export class Scheduler implements AsyncDisposable {
   async #run(): Promise<void> {
     for (;;) {
       this.#reap();
-      for (const task of this.#tasks.splice(0)) await task.run();
+      await this.#lane.work();
       this.#admit();
       if (this.#running.length === 0) {
-        if (this.#isClosing && this.#tasks.length === 0) return;
-        if (this.#tasks.length > 0) continue;
+        if (this.#lane.size > 0) continue;
+        if (this.#isClosing) return;
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
@@ -309,9 +308,10 @@ export class Scheduler implements AsyncDisposable {
     const prompts = this.#running.length - decoding.length;
     const inARow = Math.min(PREFILL_IN_A_ROW_MAX, Math.max(1, Math.floor(prompts / decoding.length)));
     const isPrefill = prompts > 0 && (decoding.length === 0 || this.#prefillsInARow < inARow);
-    const slices = isPrefill ? await this.#slices() : new Map<Line, readonly number[]>();
+    const isShared = this.#lane.isInUse;
+    const slices = isPrefill ? await this.#slices(isShared) : new Map<Line, readonly number[]>();
     this.#prefillsInARow = slices.size > 0 ? this.#prefillsInARow + 1 : 0;
-    const lines = slices.size > 0 ? [...slices.keys()] : decoding;
+    const lines = slices.size > 0 ? [...slices.keys()] : isShared ? this.#someOf(decoding) : decoding;
     const batch = lines
       .filter((line) => !line.hasEnded)
       .sort((a, b) => (a.sequence?.index ?? 0) - (b.sequence?.index ?? 0));
@@ -329,7 +329,9 @@ export class Scheduler implements AsyncDisposable {
     this.#context.setThreads(this.#governor.threads);
     const startedMs = this.#clock.monotonicMs();
     const logits = await this.#context.decode(items);
-    this.#learn(items, this.#clock.monotonicMs() - startedMs);
+    const durationMs = this.#clock.monotonicMs() - startedMs;
+    this.#learn(items, durationMs);
+    if (isShared && slices.size === 0) this.#decodeWidth.observe(items.length, durationMs);
     for (const [index, item] of items.entries()) {
       const held = batch[index]?.sequence?.held;
       for (const token of item.tokens) held?.push(token);
@@ -338,10 +340,23 @@ export class Scheduler implements AsyncDisposable {
     for (const line of batch) if (line.produced === 1) await this.#keepPrefix(line);
   }
 
+  /** The lines whose turn it is, when a pass for all would keep short work waiting. Neighbours, so that they merge. */
+  #someOf(decoding: readonly Line[]): readonly Line[] {
+    const width = this.#decodeWidth.lines;
+    if (decoding.length <= width) return decoding;
+    const ordered = decoding.toSorted((a, b) => (a.sequence?.index ?? 0) - (b.sequence?.index ?? 0));
+    const from = this.#decodeFrom < ordered.length ? this.#decodeFrom : 0;
+    this.#decodeFrom = from + width;
+    return ordered.slice(from, from + width);
+  }
+
   /** Prompt tokens for this pass, the oldest line first: as many as its time allows at the measured speed. */
-  async #slices(): Promise<Map<Line, readonly number[]>> {
+  async #slices(isShared: boolean): Promise<Map<Line, readonly number[]>> {
     const slices = new Map<Line, readonly number[]>();
-    const byTime = Math.floor(this.#prefillTokensPerMs * this.#options.stepTargetMs);
+    const targetMs = isShared
+      ? Math.min(LANE_PART_MS, this.#options.stepTargetMs)
+      : this.#options.stepTargetMs;
+    const byTime = Math.floor(this.#prefillTokensPerMs * targetMs);
     let budget = Math.min(this.#options.prefillTokensPerStep, Math.max(PREFILL_TOKENS_MIN, byTime));
     for (const line of this.#running) {
       if (line.next !== null || line.sequence === null || line.hasEnded) continue;
