@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import test from 'node:test';
 import { doorHarness } from '../testing/door-harness.ts';
-import { isLoopback } from './access.ts';
+import { ManualClock } from '../testing/manual-clock.ts';
+import { Gate, isLoopback } from './access.ts';
 
 const SAY = { npc_id: 'vampire_1', prompt: 'Good evening.' };
 
@@ -99,4 +100,28 @@ test('a store that is away is 503 with an Idempotency-Key, and nothing to a line
   assert.equal(once.status, 503);
   assert.equal(((await once.json()) as { code: string }).code, 'store_unavailable');
   assert.equal((await door.post('/v1/dialogue', SAY)).status, 200);
+});
+
+test('a new key is noticed within two seconds, and under load nobody waits for the store', async () => {
+  await using door = await doorHarness();
+  const clock = new ManualClock();
+  const answers: ((hasActive: boolean) => void)[] = [];
+  const keys = {
+    ...door.store.keys,
+    hasActive: () => new Promise<boolean>((resolve) => answers.push(resolve)),
+  };
+  const gate = new Gate({ keys, clock, authRequired: false });
+  const local = { headers: { host: 'localhost' } };
+  const first = gate.admit(local, 'game');
+  answers.shift()?.(false);
+  await first;
+  clock.advance(1_500);
+  // The store has not answered, and both are in; only one look is under way.
+  await gate.admit(local, 'game');
+  await gate.admit(local, 'game');
+  assert.equal(answers.length, 1);
+  clock.advance(600);
+  const late = gate.admit(local, 'game');
+  answers.shift()?.(true);
+  await assert.rejects(late, { code: 'unauthorized' });
 });

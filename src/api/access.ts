@@ -9,7 +9,10 @@ import type { Clock } from '../core/runtime.ts';
 import type { KeyScope, KeyStore } from '../core/store.ts';
 import type { AccessLevel, Caller } from './door.ts';
 
-/** How long a key that was just created may stay unnoticed. */
+/**
+ * How long a key that was just created may stay unnoticed. From half of it on, a request starts a look and does not
+ * wait for it: under load nobody pays for the store's answer.
+ */
 const LOOK_EVERY_MS = 2_000;
 
 const EVERYONE_HERE: Caller = { key: null, mayRaiseTier: true };
@@ -30,6 +33,7 @@ export class Gate {
   /** The last Host that was this machine's: clients say the same in every request, and parsing it costs. */
   #knownHost: string | undefined;
   #lookedMonoMs = Number.NEGATIVE_INFINITY;
+  #looking: Promise<void> | null = null;
 
   constructor(options: GateOptions) {
     this.#keys = options.keys;
@@ -76,13 +80,20 @@ export class Gate {
     return { key, mayRaiseTier: key.scopes.includes('operator') };
   }
 
-  /** A store that cannot be asked changes nothing: the last answer stands. */
+  /** Resolves when what is known is younger than LOOK_EVERY_MS. A store that cannot be asked changes nothing. */
   async #look(): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#lookedMonoMs < LOOK_EVERY_MS) return;
-    this.#lookedMonoMs = nowMs;
+    const ageMs = nowMs - this.#lookedMonoMs;
+    if (ageMs < LOOK_EVERY_MS / 2) return;
+    this.#looking ??= this.#ask(nowMs);
+    if (ageMs >= LOOK_EVERY_MS) await this.#looking;
+  }
+
+  async #ask(nowMs: number): Promise<void> {
     const hasActive = await this.#keys.hasActive().catch(() => false);
     if (hasActive) this.#isKeyRequired = true;
+    this.#lookedMonoMs = nowMs;
+    this.#looking = null;
   }
 }
 
