@@ -61,7 +61,7 @@ export async function sendEvents(
 
 const HEARTBEAT = encodeSseComment('heartbeat');
 
-class EventStream implements Disposable {
+export class EventStream implements Disposable {
   readonly #raw: ServerResponse;
   readonly #options: EventStreamOptions;
   #wroteMonoMs: number;

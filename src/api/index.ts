@@ -6,6 +6,7 @@ import type { Door } from './door.ts';
 import { genericPathsDoor } from './embeddings.ts';
 import { healthDoor } from './health.ts';
 import { inferenceDoor } from './inference.ts';
+import { jobsDoor } from './jobs.ts';
 import { metricsDoor } from './metrics.ts';
 import { npcsDoor } from './npcs.ts';
 import { openAiDoor } from './openai.ts';
@@ -16,6 +17,7 @@ import { visionDoor } from './vision.ts';
 export const doors: readonly Door[] = [
   dialogueDoor,
   npcsDoor,
+  jobsDoor,
   openAiDoor,
   inferenceDoor,
   visionDoor,

@@ -3,6 +3,7 @@
  * authenticate, hand over, and encode; they decide nothing about dialogue.
  */
 import type { DialogueEvent, DialogueRequest, Priority } from '../core/dialogue.ts';
+import type { Jobs } from '../core/job.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import type { IdempotencyStore, KeyStore } from '../core/store.ts';
 import type { Transport } from '../core/transport.ts';
@@ -85,6 +86,8 @@ export interface Services {
   passThrough(model: string, version: string | null): PassThrough;
   /** Servers of tensors and what stands for them at the doors; absent: none is configured. */
   readonly shortWork?: ShortWork;
+  /** Work that is answered later; absent: this process takes none. */
+  readonly jobs?: Jobs;
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
   readonly spending: Pick<Spending, 'status' | 'switchOff'>;

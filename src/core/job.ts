@@ -79,7 +79,10 @@ export interface Delivery {
  * `owner` names one runner in one process. A runner that stops renewing loses its jobs when the lease ends.
  */
 export interface JobStore {
-  /** False, and nothing kept, when `queuedMax` wait already (some more where many gateways ask at one instant). */
+  /**
+   * False, and nothing kept, when there is a job of this id, or `queuedMax` wait already (some more may where many
+   * gateways ask at one instant).
+   */
   create(job: NewJob, queuedMax: number): Promise<boolean>;
   get(id: string): Promise<Job | null>;
   /** Takes the oldest job that is due; each job is given to one caller. Null: none is due. */
@@ -107,10 +110,11 @@ export interface JobStore {
 /** What a door needs of jobs. */
 export interface Jobs {
   /**
-   * Keeps a job; it is durable when this resolves. Throws `overloaded` when too many wait, `bad_request` for a webhook
-   * that the configuration does not allow, `store_unavailable`.
+   * Keeps a job; it is durable when this resolves. The same `onceKey` of the same API key gives the job that is there, as
+   * long as it is kept. Throws `overloaded` when too many wait, `bad_request` for a webhook that the configuration does
+   * not allow, `idempotency_conflict` for a key that came with another request, `store_unavailable`.
    */
-  submit(job: Omit<NewJob, 'id'>): Promise<Job>;
+  submit(job: Omit<NewJob, 'id'>, onceKey: string | null): Promise<Job>;
   /** Throws `unknown_job`; also for a job of another API key unless `apiKeyId` is null, which is the operator. */
   get(id: string, apiKeyId: string | null): Promise<Job>;
   /** Cancels what has not ended; the job as it is then. Throws as `get`. */

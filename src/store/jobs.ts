@@ -43,7 +43,8 @@ export class StoredJobs implements JobStore {
       sql`insert into jobs (id, api_key_id, status, request_json, webhook_url, created_at_ms, not_before_ms, is_sent, delivery_attempts)
         select ${job.id}, ${job.apiKeyId}, 'queued', ${storable(JSON.stringify(job.request))}, ${job.webhookUrl},
           cast(${nowMs} as bigint), cast(${nowMs} as bigint), 0, 0
-        where (select count(*) from jobs where status = 'queued') < ${queuedMax}`.execute(db),
+        where (select count(*) from jobs where status = 'queued') < ${queuedMax}
+        on conflict (id) do nothing`.execute(db),
     );
     return numAffectedRows === 1n;
   }

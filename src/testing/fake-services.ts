@@ -27,6 +27,7 @@ export interface FakeOptions {
   readonly passThrough?: (model: string) => PassThrough;
   readonly models?: Services['models'];
   readonly shortWork?: Services['shortWork'];
+  readonly jobs?: (store: Store) => Services['jobs'];
 }
 
 export const SMALL_LIMITS: DoorLimits = {
@@ -92,6 +93,7 @@ export function fakeServices(options: FakeOptions): FakeServices {
         throw new ServiceError('unknown_model', `no model has the name "${model}"; there is: small`);
       }),
     ...(options.shortWork === undefined ? {} : { shortWork: options.shortWork }),
+    ...jobsOf(options),
     keys: store.keys,
     idempotency: store.idempotency,
     spending: {
@@ -120,4 +122,9 @@ function outcomeOf(request: DialogueRequest, sentences: readonly string[]): Dial
     timing: { queueMs: 0, ttftMs: 1, ttfsMs: 2, totalMs: 3 },
     sentences,
   };
+}
+
+function jobsOf({ jobs, store }: FakeOptions): Pick<Services, 'jobs'> {
+  const made = jobs?.(store);
+  return made === undefined ? {} : { jobs: made };
 }

@@ -58,6 +58,7 @@ export function jobConformance(openAt: OpenStoreAt, runs: number): void {
       );
       clock.advance(1);
       assert.equal(await jobs.create(newJob('a'), 10), true);
+      assert.equal(await jobs.create(newJob('a', { apiKeyId: 'other' }), 10), false, 'the id is taken');
       assert.equal(await jobs.get('c'), null);
       assert.deepEqual(await jobs.get('b'), {
         ...newJob('b', { apiKeyId: 'k', webhookUrl: 'https://game.example/' }),
