@@ -659,3 +659,11 @@ test('nobody waits for the memory past the deadline: the turn is told as not sto
   await slow.parts.tasks.drain(never);
   assert.equal(slow.stored[0]?.npcText, outcome.sentences.join(' '));
 });
+
+test("an answer that the engine's own filter ended is not rolled again, and the next rung speaks", async () => {
+  const spare = new ScriptedEngine(() => say('The salon is open.'), 'spare');
+  const made = await world(() => [{ finish: 'content_filter' as const }], { spare });
+  const { outcome } = await hear(made);
+  assert.equal(made.engine.requests.length, 1);
+  assert.deepEqual([outcome.source.engine, outcome.source.cause], ['spare', 'safety']);
+});

@@ -216,6 +216,10 @@ export class Ladder {
         if (!isFirst || !mayTryAgain(error) || leftMs() < SECOND_TRY_MIN_MS) return cause;
         continue;
       }
+      if (end.kind === 'filtered') {
+        reply.guardHits.push({ rule: 'content_filter', outcome: 'replaced' });
+        return 'safety';
+      }
       // Silence is a failure too: everything it said was a stage direction.
       const rule = end.kind === 'blocked' ? end.rule : 'empty';
       if (roll === 0 && leftMs() > SECOND_TRY_MIN_MS) {

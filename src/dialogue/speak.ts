@@ -16,7 +16,9 @@ export interface SpokenSentence {
 
 export type SpeechEnd =
   | { readonly kind: 'complete'; readonly reason: 'stop' | 'length' }
-  | { readonly kind: 'blocked'; readonly rule: GuardRule };
+  | { readonly kind: 'blocked'; readonly rule: GuardRule }
+  /** The engine's own filter ended the answer: rolling again would end the same (engines.md §10.6). */
+  | { readonly kind: 'filtered' };
 
 /**
  * Yields each sentence once it may be said. Returns how the attempt ended; throws what the engine throws. `onFirstText`
@@ -35,6 +37,7 @@ export async function* speak(
     for await (const event of events) {
       if (event.type === 'usage') continue;
       if (event.type === 'finish') {
+        if (event.reason === 'content_filter') return { kind: 'filtered' };
         if (event.reason === 'length') reason = 'length';
         continue;
       }
