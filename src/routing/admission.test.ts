@@ -252,6 +252,36 @@ test('who still waits when the deadline comes is refused then', async () => {
   assert.equal(admission.running, 0);
 });
 
+test('a waiter whose deadline has passed gets no place, also when its timer is late', async () => {
+  let nowMs = 0;
+  const admission = new Admission(
+    { engine: 'local', maxInFlight: 1, maxPromptTokens: null, maxQueued: 8 },
+    { clock: { monotonicMs: () => nowMs, timer: () => ({ [Symbol.dispose]: () => {} }) } },
+  );
+  const first = await admission.acquire(ask(), never);
+  const expired = admission.acquire(ask({ deadlineMonoMs: 100 }), never);
+  const patient = admission.acquire(ask({ deadlineMonoMs: 900 }), never);
+  nowMs = 101;
+  first[Symbol.dispose]();
+  await assert.rejects(expired, overloaded(/no place/));
+  assert.equal((await patient).waitedMs, 101);
+});
+
+test('places that were given back are no debt when others begin to wait', async () => {
+  const { admission } = start({ maxInFlight: 2 });
+  const early = [
+    await admission.acquire(ask({ source: 'early' }), never),
+    await admission.acquire(ask({ source: 'early' }), never),
+  ];
+  for (const place of early) place[Symbol.dispose]();
+  using _other = await admission.acquire(ask({ source: 'other' }), never);
+  const order = await orderOf(admission, [
+    ['other', ask({ source: 'other' })],
+    ['early', ask({ source: 'early' })],
+  ]);
+  assert.deepEqual(order, ['early', 'other']);
+});
+
 interface Step {
   readonly kind: 'ask' | 'leave' | 'release' | 'pass';
   readonly priority: Priority;

@@ -295,11 +295,12 @@ export class Admission {
 /** No key and no player has this name. */
 const NOBODY = '\0';
 
+/** Who does not say how much it asks for is charged as for a long answer, or a flood of it would count for nothing. */
 const NAMELESS = {
   player: null,
   source: 'local',
   promptTokens: 0,
-  maxTokens: 0,
+  maxTokens: 512,
   deadlineMonoMs: Number.POSITIVE_INFINITY,
 } as const;
 

@@ -9,6 +9,7 @@ const settings = budgetOptionsSchema.parse({});
 test('while nothing is learned an engine gets the ceiling for its first token', () => {
   assert.deepEqual(timeBudget({ leftMs: 10_000, rungsBelow: 1, firstTokenPercentileMs: null, settings }), {
     firstTokenMs: settings.ceilingMs,
+    admitWithinMs: 10_000 - 2 * settings.floorMs,
     gapMs: settings.gapMs,
     totalMs: 10_000 - settings.floorMs,
   });
@@ -22,10 +23,18 @@ test('a learned percentile shortens it, between floor and ceiling', () => {
   assert.equal(firstTokenMs(50_000), settings.ceilingMs);
 });
 
+test('a place is of use as long as the first token can be expected before the end', () => {
+  const budget = timeBudget({ leftMs: 4_000, rungsBelow: 0, firstTokenPercentileMs: 1_500, settings });
+  assert.equal(budget.admitWithinMs, 2_500);
+  const slow = timeBudget({ leftMs: 1_000, rungsBelow: 0, firstTokenPercentileMs: 1_500, settings });
+  assert.equal(slow.admitWithinMs, 0);
+});
+
 test('nothing left is no time at all, never a negative one', () => {
   for (const leftMs of [0, -5])
     assert.deepEqual(timeBudget({ leftMs, rungsBelow: 2, firstTokenPercentileMs: null, settings }), {
       firstTokenMs: 0,
+      admitWithinMs: 0,
       gapMs: 0,
       totalMs: 0,
     });
@@ -43,6 +52,7 @@ test('rungs that each use all they are given never pass the deadline, and each g
           const budget = timeBudget({ leftMs, rungsBelow, firstTokenPercentileMs, settings });
           assert.ok(budget.totalMs > 0 && budget.totalMs <= leftMs);
           assert.ok(budget.firstTokenMs > 0 && budget.firstTokenMs <= budget.totalMs);
+          assert.ok(budget.admitWithinMs >= 0 && budget.admitWithinMs <= budget.totalMs);
           assert.ok(budget.gapMs > 0 && budget.gapMs <= budget.totalMs);
           assert.ok(budget.firstTokenMs <= settings.ceilingMs);
           leftMs -= budget.totalMs;

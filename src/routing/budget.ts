@@ -1,12 +1,14 @@
 /**
  * Time limits of one attempt, cut from what is left of the dialogue. Pure. Invariant: totalMs + what is kept for the
- * rungs below <= leftMs, and firstTokenMs and gapMs <= totalMs; so a rung that uses all its time leaves some for the next.
+ * rungs below <= leftMs, and no other limit is over totalMs; so a rung that uses all its time leaves some for the next.
  */
 import type { BudgetOptions } from './options.ts';
 
 export interface TimeBudget {
-  /** Milliseconds from the start of the attempt (its wait for a place included) to the first token. */
+  /** Milliseconds from the place at the engine to the first token: what is learned has no wait for a place in it. */
   readonly firstTokenMs: number;
+  /** Longest milliseconds from the start of the attempt to a place: after it a first token is not to be expected in time. */
+  readonly admitWithinMs: number;
   /** Longest milliseconds between two tokens. */
   readonly gapMs: number;
   /** Milliseconds for the whole attempt. */
@@ -35,6 +37,7 @@ export function timeBudget({ leftMs, rungsBelow, firstTokenPercentileMs, setting
   const wantedMs = Math.min(settings.ceilingMs, Math.max(settings.floorMs, learnedMs));
   return {
     firstTokenMs: Math.min(wantedMs, totalMs),
+    admitWithinMs: totalMs - Math.min(firstTokenPercentileMs ?? settings.floorMs, totalMs),
     gapMs: Math.min(settings.gapMs, totalMs),
     totalMs,
   };

@@ -89,6 +89,26 @@ test('tokens used while nobody waited are no debt', () => {
   assert.deepEqual(drain(queue), ['late/q', 'early/p', 'late/q']);
 });
 
+test('when nobody waits any more, only what is still in flight counts at the next contention', () => {
+  const queue = new FairQueue<string>(0);
+  const serve = () => {
+    const next = queue.take();
+    assert.ok(next !== null);
+    return next;
+  };
+  for (let i = 0; i < 10; i++) queue.push(entry('busy', 'p', 100));
+  for (let i = 0; i < 8; i++) queue.release(serve());
+  queue.push(entry('other', 'x', 100));
+  const running = [serve(), serve(), serve()];
+  assert.equal(queue.size, 0);
+  for (let i = 0; i < 3; i++) queue.push(entry('fresh', 'q', 100));
+  queue.push(entry('busy', 'p', 100));
+  // 200 tokens of `busy` still run: two requests of `fresh` even that out, then they take turns.
+  assert.deepEqual(drain(queue), ['fresh/q', 'fresh/q', 'busy/p', 'fresh/q']);
+  for (const each of running) queue.release(each);
+  assert.equal(queue.flows, 0);
+});
+
 test('a full queue is cut where it is longest', () => {
   const queue = new FairQueue<string>(0);
   for (let i = 0; i < 5; i++) queue.push(entry('flood', i < 4 ? 'loud' : 'quiet', 10, i));

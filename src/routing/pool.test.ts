@@ -64,3 +64,21 @@ test('each decision sees the present, not the last one', async () => {
   assert.equal(picked.size, 2);
   assert.equal(pool.pick(ASK), 'overload');
 });
+
+test('what a replica learned, and forgot, counts at the next decision', () => {
+  const clock = new ManualClock();
+  const slow = aReplica('slow', {}, clock);
+  const pool = new Pool('p', [slow]);
+  assert.equal(pool.pick(ASK), slow);
+  slow.started()?.ended({
+    kind: 'served',
+    firstTokenMs: 60_000,
+    totalMs: 61_000,
+    promptTokens: 500,
+    cachedTokens: 0,
+    completionTokens: 20,
+  });
+  assert.equal(pool.pick(ASK), 'overload');
+  clock.advance(120_000);
+  assert.equal(pool.pick(ASK), slow, 'an engine that was slow once is tried again');
+});
