@@ -19,7 +19,7 @@ import { createWorld, type Simulated, simulate, type World } from '../src/testin
 /** `npm run sim -- --seeds 1000` plays many more; these take a few seconds. */
 const SEEDS = 60;
 /** A deliberate bug must be seen within so many seeds. */
-const MUTANT_SEEDS_MAX = 12;
+const MUTANT_SEEDS_MAX = 40;
 
 let world: World;
 before(async () => {
@@ -39,16 +39,22 @@ test('whatever befalls it, the service keeps every rule', async () => {
   const broken: string[] = [];
   let fromEngines = 0;
   let storedTurns = 0;
+  let costMicroUsd = 0;
+  const kinds = new Set<string>();
   for (let seed = 1; seed <= SEEDS; seed++) {
     const result = await simulate(seed, { world, onLine: null });
     if (result.violations.length > 0)
       broken.push(`${brokenBy(result)}\n  replay it: npm run sim -- --seed ${seed}`);
     fromEngines += result.figures.fromEngines;
     storedTurns += result.figures.storedTurns;
+    costMicroUsd += result.figures.costMicroUsd;
+    for (const kind of result.figures.kinds) kinds.add(kind);
   }
   assert.deepEqual(broken, []);
   assert.ok(fromEngines > SEEDS * 2, `only ${fromEngines} answers came from engines: nothing was tested`);
   assert.ok(storedTurns > SEEDS * 2, `only ${storedTurns} turns were kept: memory was not tested`);
+  assert.ok(costMicroUsd > SEEDS * 100, `all of it cost ${costMicroUsd} micro-dollars: money was not tested`);
+  assert.deepEqual(kinds, new Set(world.kinds), 'a driver was never heard');
 });
 
 test('the same seed is the same story, event by event', async () => {

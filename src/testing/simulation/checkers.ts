@@ -19,6 +19,8 @@ export interface Evidence {
   readonly spendingDays: readonly SpendingDaysTable[];
   /** Monotonic time at which the service was told to stop; null: only when all was over. */
   readonly stoppedMonoMs: number | null;
+  /** When paid engines were switched off and on, in order. */
+  readonly switched: readonly { readonly atMonoMs: number; readonly isOff: boolean }[];
   /** What the service says of its engines' places when everybody has been answered. */
   readonly places: readonly { readonly name: string; readonly running: number; readonly waiting: number }[];
 }
@@ -174,10 +176,10 @@ function* freesEngines({ generations, heard, scenario }: Evidence): Iterable<str
       yield `${marker} was asked of engines ${tries.length} times, the most is ${bound}`;
     for (const generation of tries) {
       const engine = scenario.engines.find((each) => each.name === generation.engine);
-      const graceMs = 10 + 4 * scenario.latencyMs + scenario.latenessMaxMs * 4 + (engine?.cancelLagMs ?? 0);
+      const grace = graceMs(scenario, engine?.cancelLagMs ?? 0);
       const over = endedMonoMs.get(marker ?? '') ?? Infinity;
       if (generation.endedMonoMs === null) yield `${generation.engine} still works on ${marker}`;
-      else if (generation.endedMonoMs > over + graceMs)
+      else if (generation.endedMonoMs > over + grace)
         yield `${generation.engine} worked on ${marker} for ${(generation.endedMonoMs - over).toFixed(0)} ms after everybody had left`;
     }
   }
@@ -306,6 +308,28 @@ function* keepsMoney({ scenario, turns, spendingDays }: Evidence): Iterable<stri
   if (told !== spent) yield `the ledger holds ${spent} micro-dollars, the attempts of all turns cost ${told}`;
 }
 
+/** The off switch ends paid work within 100 ms and what the wire and the engine take to notice; nothing paid begins after. */
+function* obeysSwitch({ scenario, switched, generations }: Evidence): Iterable<string> {
+  for (const [at, { atMonoMs, isOff }] of switched.entries()) {
+    if (!isOff) continue;
+    const onMonoMs = switched[at + 1]?.atMonoMs ?? Infinity;
+    for (const { engine, marker, startedMonoMs, endedMonoMs } of generations) {
+      const traits = scenario.engines.find(({ name }) => name === engine);
+      if (traits?.isPaid !== true || marker === null) continue;
+      const noticedMonoMs = atMonoMs + 100 + graceMs(scenario, traits.cancelLagMs);
+      if (startedMonoMs > noticedMonoMs && startedMonoMs < onMonoMs)
+        yield `${engine} was asked for ${marker} although paid engines were off`;
+      if (startedMonoMs < atMonoMs && noticedMonoMs < onMonoMs && (endedMonoMs ?? Infinity) > noticedMonoMs)
+        yield `${engine} went on with ${marker} although paid engines were switched off`;
+    }
+  }
+}
+
+/** From the moment a client leaves until its engine has stopped, at the latest (ms). */
+function graceMs({ latencyMs, latenessMaxMs }: Scenario, cancelLagMs: number): number {
+  return 10 + 4 * latencyMs + 4 * latenessMaxMs + cancelLagMs;
+}
+
 /** A reply says truly where it came from. */
 function* tellsItsSource({ heard, generations }: Evidence): Iterable<string> {
   for (const each of heard) {
@@ -340,6 +364,7 @@ export const CHECKERS: Readonly<Record<string, Checker>> = {
   remembers,
   accounts,
   'keeps money': keepsMoney,
+  'obeys the switch': obeysSwitch,
   'tells its source': tellsItsSource,
 };
 

@@ -238,6 +238,27 @@ export const MUTANTS: readonly Mutant[] = [
     }),
   },
   {
+    what: 'loses money between the call and the ledger',
+    rule: 'keeps money',
+    tampering: () => ({
+      turns: (record) => (turn) =>
+        record({
+          ...turn,
+          attempts: turn.attempts.map((each) => ({ ...each, costMicroUsd: each.costMicroUsd + 1 })),
+        }),
+    }),
+  },
+  {
+    what: 'has an off switch that does nothing',
+    rule: 'obeys the switch',
+    tampering: () => ({
+      services: (services) => ({
+        ...services,
+        spending: { switchOff: () => Promise.resolve(), status: () => services.spending.status() },
+      }),
+    }),
+  },
+  {
     what: 'gives an engine the credit for a written line',
     rule: 'tells its source',
     tampering: events((event) =>

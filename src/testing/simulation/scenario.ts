@@ -18,7 +18,9 @@ export type Blow =
       readonly loadingMs: number;
     }
   | { readonly kind: 'wedge'; readonly engine: string; readonly atMs: number; readonly forMs: number }
-  | { readonly kind: 'date-jump'; readonly atMs: number; readonly byMs: number };
+  | { readonly kind: 'date-jump'; readonly atMs: number; readonly byMs: number }
+  /** The operator switches paid engines off, and on again. */
+  | { readonly kind: 'spending-off'; readonly atMs: number; readonly forMs: number };
 
 export interface Scenario {
   readonly seed: number;
@@ -123,8 +125,14 @@ function chooseBlows(
   engines: readonly string[],
   playMs: number,
 ): readonly Blow[] {
-  if (mood === 'calm') return [];
   const blows: Blow[] = [];
+  if (random.chance(0.4))
+    blows.push({
+      kind: 'spending-off',
+      atMs: random.next() * playMs,
+      forMs: random.spread(1_000, 20_000),
+    });
+  if (mood === 'calm') return blows;
   for (const engine of engines) {
     if (random.chance(0.35))
       blows.push({

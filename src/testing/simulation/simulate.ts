@@ -141,6 +141,7 @@ class Run implements Disposable {
   readonly #store: SimulatedStore;
   readonly #heard: Heard[] = [];
   readonly #turns: Turn[] = [];
+  readonly #switched: { atMonoMs: number; isOff: boolean }[] = [];
   /** What the simulation itself has set, to be taken back at the end. */
   readonly #own = new DisposableStack();
   readonly #found: Violation[] = [];
@@ -192,7 +193,7 @@ class Run implements Disposable {
     const services = this.#options.tampering?.services?.(service.services) ?? service.services;
     if (!isImpatient) await this.#clock.run(() => service.readiness().ready, 5_000);
     this.#store.arm();
-    for (const blow of blows) this.#plan(blow);
+    for (const blow of blows) this.#plan(blow, services);
     const speaking: Promise<void>[] = [];
     let spoken = 0;
     const speak = (line: PlannedLine) => {
@@ -241,6 +242,7 @@ class Run implements Disposable {
         spendingDays: this.#store.spendingDays(),
         stoppedMonoMs: this.#stoppedMonoMs,
         places: this.#places,
+        switched: this.#switched,
       }),
     ];
   }
@@ -301,7 +303,7 @@ class Run implements Disposable {
     );
   }
 
-  #plan(blow: Blow): void {
+  #plan(blow: Blow, services: Services): void {
     const clock = this.#clock;
     const after = (atMs: number, act: () => void) => this.#own.use(clock.timer(atMs, act));
     switch (blow.kind) {
@@ -311,6 +313,17 @@ class Run implements Disposable {
           clock.jumpDate(blow.byMs);
         });
         return;
+      case 'spending-off': {
+        // The switch holds at once, whether or not the store can keep it.
+        const turn = (isOff: boolean) => {
+          this.#trace.note('world', isOff ? 'paid engines are switched off' : 'paid engines are switched on');
+          this.#switched.push({ atMonoMs: clock.monotonicMs(), isOff });
+          services.spending.switchOff(isOff).catch(() => {});
+        };
+        after(blow.atMs, () => turn(true));
+        after(blow.atMs + blow.forMs, () => turn(false));
+        return;
+      }
       case 'wedge': {
         const engine = this.#engines.get(blow.engine);
         after(blow.atMs, () => engine?.become('wedged'));
