@@ -12,6 +12,11 @@ export interface Driver {
   readonly probe: EngineProbe;
   /** Counts as this engine's model does where its wire can be asked; elsewhere an upper estimate. */
   readonly counter: TokenCounter;
+  /**
+   * Brings the model into the engine's memory, for engines that otherwise load it inside somebody's request. Takes up to
+   * minutes; never under a player's deadline. Throws as a probe does; aborting may make the next load begin anew.
+   */
+  prepare?(signal: AbortSignal): Promise<void>;
 }
 
 export interface DriverParts<Options> {

@@ -12,9 +12,9 @@ export const ollamaOptions = z.strictObject({
     ),
   keepAlive: z
     .union([z.int().min(-1), z.string().regex(/^-?(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/)])
-    .default('30m')
+    .default(-1)
     .describe(
-      'How long Ollama keeps the model in memory after a request: seconds, or a duration such as "30m"; -1: for ever.',
+      'How long Ollama keeps the model in memory after a request: seconds, or a duration such as "30m"; -1: until it is stopped (`ollama stop`). With an end, the first player after a silence waits for a load.',
     ),
   numGpu: z
     .int()

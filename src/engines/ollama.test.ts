@@ -55,7 +55,7 @@ const PLAIN = {
   stream: true,
   think: false,
   truncate: false,
-  keep_alive: '30m',
+  keep_alive: -1,
   options: { num_ctx: 4_096, num_predict: 1, temperature: 0 },
 };
 
@@ -76,11 +76,11 @@ test('Ollama is sent sampling in its own words', async () => {
 test('Ollama is sent the schema as format, and what its options say', async () => {
   const sent = await bodyOf(
     { responseSchema: { type: 'object' } },
-    { keepAlive: -1, numCtx: 512, numGpu: 0 },
+    { keepAlive: '30m', numCtx: 512, numGpu: 0 },
   );
   assert.deepEqual(sent, {
     ...PLAIN,
-    keep_alive: -1,
+    keep_alive: '30m',
     format: { type: 'object' },
     options: { ...PLAIN.options, num_ctx: 512, num_gpu: 0 },
   });
@@ -98,6 +98,7 @@ test('Ollama goes on natively where the template can, and is asked to in words e
 test('a model is loaded once, whatever is asked of it', async () => {
   await using double = await startOllamaDouble();
   await using driver = openDriver(ollama, double.origin, { numCtx: 2_048 });
+  await driver.prepare?.(signal);
   for (const changes of [
     { maxTokens: 3 },
     { maxTokens: 5, temperature: 1, seed: 4 },
@@ -171,7 +172,7 @@ test('it says its version and its models, and lives', async () => {
   await using driver = openDriver(ollama, double.origin, {});
   assert.equal(await driver.probe.version(signal), '0.33.0-rc2');
   assert.deepEqual(await driver.probe.models(signal), [
-    { id: 'm:latest', maxModelTokens: null, parent: null },
+    { id: 'm', maxModelTokens: 4_096, parent: null },
     { id: 'spare:7b', maxModelTokens: null, parent: null },
   ]);
   await driver.probe.live(signal);
@@ -187,7 +188,7 @@ test('it is ready when the model is in memory, wholly on the GPU or wholly off i
       (error) => error instanceof ServiceError && error.code === 'not_ready' && pattern.test(error.message),
     );
   await notReady(/m is not in memory/);
-  await say(driver, { maxTokens: 1 });
+  await driver.prepare?.(signal);
   await driver.probe.ready(signal);
   double.memory.sizeVram = 0;
   await driver.probe.ready(signal);

@@ -28,6 +28,7 @@ export const ollama = defineDriver({
     probe: createProbe(parts),
     // There is no endpoint that counts. What it counted itself comes back with each answer.
     counter: { count: async (text) => estimateTokens(text) },
+    prepare: (signal) => createOllamaModels(parts).load(signal),
   }),
 });
 
@@ -99,12 +100,16 @@ function createProbe(parts: DriverParts<OllamaOptions>): EngineProbe {
       const version = answer['version'];
       return typeof version === 'string' ? version : 'unknown';
     },
+    // Our own is listed as the configuration names it, with the context that we ask for.
     models: async (signal) =>
-      (await models.list(signal)).map((each) => ({
-        id: each.name,
-        maxModelTokens: null,
-        parent: each.parent,
-      })),
+      (await models.list(signal)).map((each) => {
+        const isOurs = isSameModel(each.name, model);
+        return {
+          id: isOurs ? model : each.name,
+          maxModelTokens: isOurs ? options.numCtx : null,
+          parent: each.parent,
+        };
+      }),
     live: async (signal) => {
       await askJson({ engine: name, transport: transport(), method: 'GET', path: '/api/version' }, signal);
     },

@@ -26,6 +26,7 @@ export const tritonText = defineDriver({
   title: 'Triton generate extension (tensorrtllm, vLLM backends); looked at in 26.08',
   defaultBaseUrl: 'http://127.0.0.1:8000',
   isPaid: false,
+  relaysOpenAi: false,
   options: tritonTextOptions,
   // Triton itself knows no keys; a proxy before it may.
   headers: (apiKey): Record<string, string> => (apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }),
