@@ -194,6 +194,33 @@ test('a shutdown before the call gives the job back at once', async () => {
   assert.equal((await harness.store.jobs.get(id))?.status, 'queued');
 });
 
+test('an end that cannot be kept is tried again until the store is back; the engine is not', async () => {
+  await using harness = await jobHarness({ isStarted: false });
+  const { jobs } = harness.store;
+  let calls = 0;
+  let refusals = 0;
+  const away = () => Promise.reject(new ServiceError('store_unavailable', 'the disk is full'));
+  const flaky = new Proxy(jobs, {
+    get: (target, name: keyof typeof jobs) => {
+      if (name === 'settle' && refusals < 3) {
+        refusals += 1;
+        return away;
+      }
+      if (name === 'reap' && calls === 1) return away;
+      return target[name].bind(target);
+    },
+  });
+  const run: RunJob = async (job, begin, signal) => {
+    calls += 1;
+    return await runAtOnce(job, begin, signal);
+  };
+  await using service = jobService({ jobs: flaky }, harness.clock, { run });
+  service.start();
+  const { id } = await harness.submit();
+  const job = await harness.until(id, hasEnded, 100);
+  assert.deepEqual([job.status, calls, refusals], ['succeeded', 1, 3]);
+});
+
 test('the same key gives the same job, another job with it is refused', async () => {
   await using harness = await jobHarness({ isStarted: false });
   const job = { apiKeyId: 'k', request: JOB_REQUEST, webhookUrl: null };

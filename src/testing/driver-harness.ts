@@ -67,8 +67,10 @@ export async function openForConformance<Schema extends z.ZodObject>(
   const double = await start();
   const { work } = double;
   const driver = openDriver(definition, double.origin, options);
+  await driver.prepare?.(new AbortController().signal);
   return {
     engine: driver.engine,
+    probe: driver.probe,
     model: 'm',
     untilIdle: () => double.untilRunning(0),
     load: () => ({ running: work.running, waiting: work.waiting }),
