@@ -32,7 +32,7 @@ const QUICK_SIDES = 'direct,greenroom,portkey';
 const seed = Number(flags.seed);
 const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5));
 /** No round starts that could take a quick run past 50 s, or a whole one past 8 minutes. */
-const NO_ROUND_AFTER_MS = flags.quick ? 30_000 : 380_000;
+const NO_ROUND_AFTER_MS = flags.quick ? 25_000 : 340_000;
 const HANG_UPS = 16;
 const sizes: Sizes = {
   oneClientRequests: flags.quick ? 200 : 500,
@@ -80,7 +80,7 @@ const hangUps = new Map<string, HangUps>();
 const mockOrigin = sides.running[0]?.origin ?? '';
 for (const side of sides.running) hangUps.set(side.name, await hangUp(side, mockOrigin, HANG_UPS));
 
-const material = { measured, hangUps, absent: sides.absent, sideNames: SIDE_NAMES, sizes };
+const material = { measured, hangUps, absent: sides.absent, sideNames: names, sizes };
 const bars = barsOf(material);
 writeResult(flags.out, {
   versions: { node: process.version, ...sides.versions },

@@ -32,7 +32,7 @@ test('an absent rival is called absent, with the reason and the command that ins
   });
   assert.match(text, /One client:\n\n\| gateway \| requests \| p50 \(ms\) \|/);
   assert.match(text, /\| rival +\| absent +\| +\|/);
-  assert.match(text, /rival is absent: not built\n/);
+  assert.match(text, /\n\nrival is absent: not built\n/);
   assert.match(text, /Install what is absent: `npm run x`/);
 });
 

@@ -55,7 +55,7 @@ export function resultAsMarkdown(result: ResultFile): string {
   const tables = [...groups].map(
     ([name, rows]) => `${name === '' ? '' : `${capital(name)}:\n\n`}${rowsAsTable(rows)}`,
   );
-  return [head, bars, ...tables].join('\n\n');
+  return [head, bars, ...tables, ...absences(result.rows)].join('\n\n');
 }
 
 /** Fields that are no columns. */
@@ -70,15 +70,18 @@ function rowsAsTable(rows: readonly Row[]): string {
     const gap = row['result'] === undefined ? -1 : columns.findIndex((field) => row[field] === undefined);
     return columns.map((field, at) => (at === gap ? String(row['result']) : cell(field, row)));
   });
+  return table(columns.map(words), lines);
+}
+
+/** Said once for all tables: why something is absent, and the command that would change it. */
+function absences(rows: readonly Row[]): string[] {
   const reasons = rows.flatMap(({ gateway, engine, reason }) =>
     reason ? [`${String(gateway ?? engine)} is absent: ${String(reason)}`] : [],
   );
-  const installs = [...new Set(rows.flatMap(({ install }) => (install ? [String(install)] : [])))];
-  return [
-    table(columns.map(words), lines),
-    ...reasons,
-    ...installs.map((command) => `Install what is absent: \`${command}\``),
-  ].join('\n\n');
+  const installs = rows.flatMap(({ install }) =>
+    install ? [`Install what is absent: \`${String(install)}\``] : [],
+  );
+  return [...new Set([...reasons, ...installs])];
 }
 
 /** Whether `field` is the low or high end of another field of these rows. */

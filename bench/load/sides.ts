@@ -59,11 +59,11 @@ export async function startSides(
   }
   const absent = new Map<string, Absent>();
   const versions: Record<string, string> = {};
-  if (!wanted.has('greenroom')) absent.set('greenroom', LEFT_OUT);
   for (const rival of RIVALS) {
-    const found = wanted.has(rival.name) ? rival.versions() : null;
+    if (!wanted.has(rival.name)) continue;
+    const found = rival.versions();
     if (found === null) {
-      absent.set(rival.name, wanted.has(rival.name) ? notInstalled(rival) : LEFT_OUT);
+      absent.set(rival.name, notInstalled(rival));
       continue;
     }
     try {
@@ -77,8 +77,6 @@ export async function startSides(
   }
   return { running, absent, versions };
 }
-
-const LEFT_OUT: Absent = { reason: 'left out of this run' };
 
 function notInstalled({ name }: Rival): Absent {
   return { reason: installFailure(name) ?? 'not installed', install: INSTALL_RIVALS };
