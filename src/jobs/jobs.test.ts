@@ -164,6 +164,19 @@ test('a runner that works keeps its job, however long it takes and however many 
   assert.deepEqual([state.calls, other.state.calls], [1, 0]);
 });
 
+test('a clock that jumps takes no job from who works on it', async () => {
+  const { state, run } = heldEngine();
+  await using harness = await jobHarness({ run, options: { timeoutSeconds: 86_400 } });
+  const { id } = await harness.submit();
+  await untilTrue(() => state.calls === 1);
+  for (let jump = 0; jump < 5; jump += 1) {
+    harness.clock.advance(3_600_000);
+    for (let turn = 0; turn < 30; turn += 1) await turnOfLoop();
+  }
+  state.answer.resolve();
+  assert.equal((await harness.until(id, hasEnded)).status, 'succeeded');
+});
+
 test('a shutdown waits for what runs; then it is interrupted, and what was not called goes back', async () => {
   const { state, run } = heldEngine();
   await using harness = await jobHarness({ run });

@@ -17,7 +17,6 @@ import type { JobsOptions } from './options.ts';
 const LEASE_MS = 10_000;
 /** Also how late a job of another process is seen. */
 const TICK_MS = 1_000;
-const RENEW_EVERY_MS = 3_000;
 const PRUNE_EVERY_MS = 60_000;
 /** An engine that cannot take a job yet is waited for about twenty minutes; it costs nothing. */
 const RELEASE_WAITS = { firstMs: 1_000, factor: 2, maxMs: 30_000 } as const;
@@ -57,7 +56,6 @@ export class JobRunner implements AsyncDisposable {
   readonly #releases = new Map<string, number>();
   #loop: Promise<void> | null = null;
   #wake = Promise.withResolvers<void>();
-  #renewedMonoMs = 0;
   #prunedMonoMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: RunnerParts) {
@@ -138,6 +136,7 @@ export class JobRunner implements AsyncDisposable {
 
   async #tick(): Promise<void> {
     const { store, options, clock, log } = this.#parts;
+    // Just before the reaping, so that a clock that jumped does not make our own jobs look abandoned.
     await this.#renew();
     const reaped = await store.reap(this.#keepMs);
     if (reaped.requeued + reaped.interrupted > 0) log.warn('jobs.reaped', { ...reaped });
@@ -153,11 +152,9 @@ export class JobRunner implements AsyncDisposable {
   }
 
   async #renew(): Promise<void> {
-    const { store, clock } = this.#parts;
-    if (this.#running.size === 0 || clock.monotonicMs() - this.#renewedMonoMs < RENEW_EVERY_MS) return;
+    if (this.#running.size === 0) return;
     const ids = [...this.#running.keys()];
-    const mine = await store.renew(this.#owner, ids, LEASE_MS);
-    this.#renewedMonoMs = clock.monotonicMs();
+    const mine = await this.#parts.store.renew(this.#owner, ids, LEASE_MS);
     for (const id of ids)
       if (!mine.has(id))
         this.stop(id, new ServiceError('interrupted', 'the job was cancelled or taken away'));
