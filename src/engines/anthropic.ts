@@ -51,6 +51,7 @@ export const anthropic = defineDriver({
   title: 'Anthropic Messages API; looked at in 2026-11',
   defaultBaseUrl: 'https://api.anthropic.com',
   isPaid: true,
+  relaysOpenAi: false,
   options: anthropicOptions,
   headers: (apiKey, options) => ({
     'anthropic-version': API_VERSION[options.sampling],
