@@ -132,7 +132,11 @@ async function createModel(origin: string, signal: AbortSignal): Promise<void> {
   });
   if (!upload.ok) throw new Error(`the upload was answered with ${upload.status}: ${await upload.text()}`);
   const files = { 'model.gguf': digest };
-  await (await ask(origin, '/api/create', { model: BASE_MODEL, files, stream: false }, signal)).text();
+  // Its threads wait for each other by spinning: on a machine with other work two are many times slower than one.
+  const parameters = { num_thread: 1 };
+  await (
+    await ask(origin, '/api/create', { model: BASE_MODEL, files, parameters, stream: false }, signal)
+  ).text();
 }
 
 async function ask(origin: string, route: string, body: unknown, signal: AbortSignal): Promise<Response> {
