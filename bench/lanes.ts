@@ -73,8 +73,8 @@ async function embed(baseUrl: string, signal: AbortSignal): Promise<number> {
   return performance.now() - startedMs;
 }
 
-/** The gaps between the tokens of one line (ms), without the first, which is the prompt's. */
-async function speak(baseUrl: string, guest: number, signal: AbortSignal): Promise<number[]> {
+/** Adds the gaps between the tokens of one line (ms), without the first, which is the prompt's. */
+async function speak(baseUrl: string, guest: number, signal: AbortSignal, gaps: number[]): Promise<void> {
   const reply = await fetch(`${baseUrl}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -88,7 +88,6 @@ async function speak(baseUrl: string, guest: number, signal: AbortSignal): Promi
     }),
     signal,
   });
-  const gaps: number[] = [];
   let lastMs: number | null = null;
   for await (const chunk of reply.body ?? []) {
     const nowMs = performance.now();
@@ -96,7 +95,6 @@ async function speak(baseUrl: string, guest: number, signal: AbortSignal): Promi
     if (lastMs !== null) gaps.push(nowMs - lastMs);
     lastMs = nowMs;
   }
-  return gaps;
 }
 
 /** `work` again and again on `width` places until it is stopped; what it gave. Being stopped is no failure. */
@@ -155,7 +153,9 @@ async function beside<A, B>(
 /** Gaps of lines on `width` places for the time of a measurement. */
 async function gapsOf(baseUrl: string, width: number): Promise<number[]> {
   const stop = AbortSignal.timeout(measureMs);
-  return (await flood(width, (turn) => speak(baseUrl, turn, AbortSignal.timeout(60_000)), stop)).flat();
+  const gaps: number[] = [];
+  await flood(width, (turn, signal) => speak(baseUrl, turn, signal, gaps), stop);
+  return gaps;
 }
 
 type Case =
@@ -168,14 +168,17 @@ try {
   supervisor.start();
   const baseUrl = await supervisor.whenReady(AbortSignal.timeout(120_000));
   const kept = new Map<Case, number[][]>();
-  const keep = (name: Case, values: number[]) => kept.set(name, [...(kept.get(name) ?? []), values]);
+  const keep = (name: Case, values: number[]) => {
+    kept.set(name, [...(kept.get(name) ?? []), values]);
+    console.log(`${name}: ${values.length} measured, p50 ${round(quantile(values, 0.5), 1)} ms`);
+  };
   await paced(baseUrl);
   for (let turn = 0; turn < rounds; turn += 1) {
     keep('embedding alone', await paced(baseUrl));
     keep(
       'embedding in a flood of lines',
       await beside(
-        (signal) => flood(floodLines, (at, inner) => speak(baseUrl, at, inner), signal),
+        (signal) => flood(floodLines, (at, inner) => speak(baseUrl, at, inner, []), signal),
         () => paced(baseUrl),
       ),
     );

@@ -57,5 +57,5 @@ test('the pace follows the machine, and a part is never too small to be worth it
   for (let times = 0; times < 40; times += 1) pace.observe(100, 25);
   assert.equal(pace.tokensIn(10), 39);
   for (let times = 0; times < 40; times += 1) pace.observe(10, 1_000);
-  assert.equal(pace.tokensIn(10), 8);
+  assert.equal(pace.tokensIn(10), 4);
 });

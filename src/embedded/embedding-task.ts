@@ -7,7 +7,7 @@ import type { Embedder } from './llama.ts';
 import type { ShortTask } from './short-lane.ts';
 
 /** A part is worth its pass from here on: every pass reads all weights. */
-const PART_TOKENS_MIN = 8;
+const PART_TOKENS_MIN = 4;
 
 /** How fast this machine embeds, learned by every task. */
 export class EmbeddingPace {

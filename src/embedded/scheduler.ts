@@ -12,7 +12,7 @@ import { idleCoreMeter } from './idle-cores.ts';
 import type { BatchItem, DecodeContext, Grammar, Sampler, SamplingSettings } from './llama.ts';
 import type { SequenceState } from './sequence-table.ts';
 import { SequenceTable, sharedLength } from './sequence-table.ts';
-import { DecodeWidth, LANE_PART_MS, ShortLane, type ShortTask } from './short-lane.ts';
+import { DecodeWidth, LANE_PASS_MS, ShortLane, type ShortTask } from './short-lane.ts';
 import { ThreadGovernor } from './thread-governor.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
@@ -69,6 +69,8 @@ const OVERTAKES_MAX = 8;
 /** A prompt waits for an older one that is about to hold this many more tokens of it. */
 const WAIT_GAIN_MIN = 32;
 const PREFILL_TOKENS_MIN = 16;
+/** While short work is about, a pass must be short before it is efficient. */
+const SHARED_PREFILL_TOKENS_MIN = 4;
 /**
  * Passes of prefill between two of decode while more prompts wait than lines run: a fuller decode pass costs less per
  * token (5 ms against 7 on two cores), and a spoken line needs few tokens a second.
@@ -354,14 +356,15 @@ export class Scheduler implements AsyncDisposable {
   async #slices(isShared: boolean): Promise<Map<Line, readonly number[]>> {
     const slices = new Map<Line, readonly number[]>();
     const targetMs = isShared
-      ? Math.min(LANE_PART_MS, this.#options.stepTargetMs)
+      ? Math.min(LANE_PASS_MS, this.#options.stepTargetMs)
       : this.#options.stepTargetMs;
     const byTime = Math.floor(this.#prefillTokensPerMs * targetMs);
-    let budget = Math.min(this.#options.prefillTokensPerStep, Math.max(PREFILL_TOKENS_MIN, byTime));
+    const leastTokens = isShared ? SHARED_PREFILL_TOKENS_MIN : PREFILL_TOKENS_MIN;
+    let budget = Math.min(this.#options.prefillTokensPerStep, Math.max(leastTokens, byTime));
     for (const line of this.#running) {
       if (line.next !== null || line.sequence === null || line.hasEnded) continue;
       // A remainder is not worth a micro-batch of its own.
-      if (slices.size > 0 && budget < PREFILL_TOKENS_MIN) break;
+      if (slices.size > 0 && budget < leastTokens) break;
       if (!line.isResolved) {
         if (this.#waitsForOlder(line)) continue;
         await this.#resolvePrefix(line, line.sequence);
@@ -378,7 +381,8 @@ export class Scheduler implements AsyncDisposable {
     const tokens = items.reduce((sum, item) => sum + item.tokens.length, 0);
     this.#observer.stepped({ tokens, durationMs, threads: this.#governor.threads });
     this.#governor.observe({ tokens, durationMs, nowMs: this.#clock.monotonicMs() });
-    if (tokens < PREFILL_TOKENS_MIN || durationMs <= 0) return;
+    const isPrefill = items.some((item) => item.tokens.length > 1);
+    if (!isPrefill || tokens < SHARED_PREFILL_TOKENS_MIN || durationMs <= 0) return;
     this.#prefillTokensPerMs += 0.3 * (tokens / durationMs - this.#prefillTokensPerMs);
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ServiceError } from '../core/errors.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
-import { DecodeWidth, LANE_PART_MS, ShortLane, type ShortTask } from './short-lane.ts';
+import { DecodeWidth, LANE_PASS_MS, ShortLane, type ShortTask } from './short-lane.ts';
 
 const never = new AbortController().signal;
 
@@ -30,15 +30,15 @@ function taskOf(clock: ManualClock, parts: number, partMs: number): ShortTask & 
 
 test('one call of work does one part of time, of as many tasks as fit, first come first served', async () => {
   const { clock, lane, woken } = laneOf();
-  const tasks = [taskOf(clock, 1, 5), taskOf(clock, 1, 5), taskOf(clock, 3, 6), taskOf(clock, 1, 1)];
+  const tasks = [taskOf(clock, 1, 7), taskOf(clock, 1, 7), taskOf(clock, 3, 8), taskOf(clock, 1, 1)];
   const ended: number[] = [];
   const all = Promise.all(tasks.map((task, index) => lane.run(task, never).then(() => ended.push(index))));
   assert.equal(woken.times, 4);
   await lane.work();
-  // 5 + 5 + 6 are over the part; the third goes on in the next.
+  // 7 + 7 + 8 are over the part; the third goes on in the next.
   assert.deepEqual(
     tasks.map(({ budgets }) => budgets),
-    [[12], [7], [2], []],
+    [[16], [9], [2], []],
   );
   await lane.work();
   await lane.work();
@@ -47,14 +47,14 @@ test('one call of work does one part of time, of as many tasks as fit, first com
   assert.equal(lane.size, 0);
 });
 
-test('passes stay short for a minute after short work, and are long again then', async () => {
+test('passes stay short for ten seconds after short work, and are long again then', async () => {
   const { clock, lane } = laneOf();
   assert.equal(lane.isInUse, false);
   const run = lane.run(taskOf(clock, 1, 5), never);
   assert.equal(lane.isInUse, true);
   await lane.work();
   await run;
-  clock.advance(59_000);
+  clock.advance(9_000);
   assert.equal(lane.isInUse, true);
   clock.advance(2_000);
   assert.equal(lane.isInUse, false);
@@ -109,12 +109,12 @@ test('a task that fails fails alone; closing ends all that wait', async () => {
 
 test('the width of a pass settles where a pass takes less than a part', () => {
   const width = new DecodeWidth();
-  // Three milliseconds a pass and two a line: four lines take 11, five 13.
+  // Two milliseconds a pass and one a line: six lines take 8, seven 9.
   for (let pass = 0; pass < 50; pass += 1) {
     const lines = Math.min(16, width.lines);
-    width.observe(lines, 3 + 2 * lines);
+    width.observe(lines, 2 + lines);
   }
-  assert.ok(3 + 2 * width.lines <= LANE_PART_MS, `${width.lines} lines`);
+  assert.ok(2 + width.lines <= LANE_PASS_MS, `${width.lines} lines`);
   assert.ok(width.lines >= 3, `${width.lines} lines`);
   width.observe(width.lines, 100);
   width.observe(1, 100);

@@ -1,7 +1,7 @@
 /**
  * The lane of short work inside the engine: embeddings share the processor with generation, part by part. Between two
  * passes of generation at most one part of short work is done, and while short work is about, passes of generation are
- * kept as short. So neither waits for more than one part of the other, however long the other's queue is (issue 3, §7).
+ * kept short too. So neither waits for more than one part of the other, however long the other's queue is (issue 3, §7).
  */
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
@@ -11,10 +11,15 @@ export interface ShortTask {
   advance(budgetMs: number): Promise<boolean>;
 }
 
-/** Milliseconds that a part may take: with the pass in flight before it and its own slack this stays under 20. */
-export const LANE_PART_MS = 12;
-/** How long passes stay short after the last short work: a player who talks asks again within a minute. */
-const LANE_MEMORY_MS = 60_000;
+/** Milliseconds that a part of short work may take: what a token of a line may be late by, with slack under 20. */
+export const LANE_PART_MS = 16;
+/**
+ * Milliseconds that a pass of generation may take while short work is about. An embedding of a sentence is one or two
+ * parts, so it waits for one or two of these. Shorter costs more: every pass reads all weights.
+ */
+export const LANE_PASS_MS = 8;
+/** How long passes stay short after the last short work: they cost a third of the tokens a second (bench:lanes). */
+const LANE_MEMORY_MS = 10_000;
 
 interface Waiting {
   readonly task: ShortTask;
@@ -119,7 +124,7 @@ export class ShortLane {
 
 /** How many lines one pass of decoding may serve, learned from how long passes took. */
 export class DecodeWidth {
-  #width = 2;
+  #width = 1;
 
   get lines(): number {
     return this.#width;
@@ -127,7 +132,7 @@ export class DecodeWidth {
 
   /** Learns from a pass of `lines` lines. Grows slowly, shrinks at once. */
   observe(lines: number, durationMs: number): void {
-    if (durationMs > LANE_PART_MS) this.#width = Math.max(1, Math.min(this.#width, lines - 1));
-    else if (lines >= this.#width && durationMs < LANE_PART_MS * 0.7) this.#width += 1;
+    if (durationMs > LANE_PASS_MS) this.#width = Math.max(1, Math.min(this.#width, lines - 1));
+    else if (lines >= this.#width && durationMs < LANE_PASS_MS * 0.7) this.#width += 1;
   }
 }
