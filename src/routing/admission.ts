@@ -109,8 +109,8 @@ export class Admission {
     const cost = this.#runningCost / this.#running;
     return this.#waitMs(
       priority === 'interactive'
-        ? interactive.costAhead(NOBODY, NOBODY, cost)
-        : interactive.cost + ambient.costAhead(NOBODY, NOBODY, cost),
+        ? interactive.costAheadOfNew(cost)
+        : interactive.cost + ambient.costAheadOfNew(cost),
     );
   }
 
@@ -291,9 +291,6 @@ export class Admission {
     });
   }
 }
-
-/** No key and no player has this name. */
-const NOBODY = '\0';
 
 /** Who does not say how much it asks for is charged as for a long answer, or a flood of it would count for nothing. */
 const NAMELESS = {

@@ -122,6 +122,7 @@ test('what waits ahead of a newcomer counts no further than its own share', () =
   const queue = new FairQueue<string>(0);
   for (let i = 0; i < 10; i++) queue.push(entry('flood', 'p', 100));
   assert.equal(queue.costAhead('other', 'x', 100), 100);
+  assert.equal(queue.costAheadOfNew(100), 100);
   assert.equal(queue.costAhead('flood', 'p', 100), 1_000);
   assert.equal(queue.costAhead('flood', 'q', 100), 100);
 });
@@ -169,6 +170,7 @@ test('whatever comes and goes: everything that was pushed is taken or removed on
             if (left !== undefined) assert.ok(queue.remove(left) && !queue.remove(left));
           }
           assert.equal(queue.size, waiting.length);
+          assert.ok(queue.costAheadOfNew(10) >= queue.costAhead('nobody', 'nobody', 10));
           assert.equal(
             queue.cost,
             waiting.reduce((sum, { cost }) => sum + cost, 0),

@@ -129,6 +129,7 @@ class Flows<F extends Flow> {
 export class FairQueue<T> {
   readonly #sources: Flows<SourceFlow<T>>;
   #size = 0;
+  #waitingSources = 0;
   #cost = 0;
 
   /** `slackTokens`: how far the earliest deadline may bend fairness, in tokens. */
@@ -244,6 +245,11 @@ export class FairQueue<T> {
     return all - cost;
   }
 
+  /** At most so many tokens are served before a first request of a new source: its own share of each other. Costs nothing. */
+  costAheadOfNew(cost: number): number {
+    return Math.min(this.#cost, this.#waitingSources * cost);
+  }
+
   /**
    * Who makes room for a newcomer when the queue is full (McKenney 1990: the longest queue is cut): the latest deadline of
    * the player who waits most often in the source that does; null when the newcomer's own flow is as full.
@@ -276,6 +282,7 @@ export class FairQueue<T> {
   }
 
   #wait(source: SourceFlow<T>, player: PlayerFlow<T>, entry: QueueEntry<T>, sign: 1 | -1): void {
+    if (source.waiting === (sign === 1 ? 0 : 1)) this.#waitingSources += sign;
     source.waiting += sign;
     source.waitingCost += sign * entry.cost;
     player.waiting += sign;
