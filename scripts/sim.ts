@@ -1,8 +1,11 @@
 /**
  * `npm run sim`: plays seeds in the simulator. `-- --seed 17` replays one, event by event; `-- --seeds 1000` plays those that
  * failed once and then so many from `--from` on; `-- --hours 1` plays new seeds for an hour on the clock of the wall, each
- * four times the usual length. `--keep` writes what fails to tests/seeds. Ends with code 1 when anything was broken.
+ * four times the usual length. `--workers 2` shares the seeds between processes, `--keep` writes what fails to
+ * tests/seeds. Ends with code 1 when anything was broken.
  */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { keepSeed, keptSeeds } from '../src/testing/simulation/kept-seeds.ts';
 import { createWorld, type Simulated, simulate, type World } from '../src/testing/simulation/simulate.ts';
@@ -14,6 +17,9 @@ const { values } = parseArgs({
     from: { type: 'string' },
     hours: { type: 'string' },
     length: { type: 'string' },
+    workers: { type: 'string', default: '1' },
+    /** Leaves out those that failed once: another worker plays them. */
+    new: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     quiet: { type: 'boolean', default: false },
   },
@@ -26,9 +32,32 @@ const BROKEN_SEEDS_MAX = 20;
 
 const interrupt = new AbortController();
 process.once('SIGINT', () => interrupt.abort());
-const world = await createWorld(interrupt.signal);
-const broken = values.seed === undefined ? await many(world) : await one(world, Number(values.seed));
-process.exitCode = broken > 0 ? 1 : 0;
+const workers = Number(values.workers);
+process.exitCode = (await (workers > 1 ? shared(workers) : alone())) > 0 ? 1 : 0;
+
+async function alone(): Promise<number> {
+  const world = await createWorld(interrupt.signal);
+  return values.seed === undefined ? await many(world) : await one(world, Number(values.seed));
+}
+
+/** So many processes, each with its part of the seeds. Resolves to how many of them found something broken. */
+async function shared(count: number): Promise<number> {
+  const from = Number(values.from ?? (values.hours === undefined ? 1 : Date.now() % 1_000_000_000));
+  const seeds = values.hours === undefined ? Math.ceil(Number(values.seeds ?? 100) / count) : 1_000_000;
+  const exits = Array.from({ length: count }, async (_, worker) => {
+    const part = ['--from', String(from + worker * seeds), ...(worker === 0 ? [] : ['--new'])];
+    const rest = values.hours === undefined ? ['--seeds', String(seeds)] : ['--hours', values.hours];
+    const flags = values.keep ? ['--keep'] : [];
+    const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...part, ...rest, ...flags], {
+      stdio: 'inherit',
+    });
+    return await new Promise<number>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => resolve(code === 0 ? 0 : 1));
+    });
+  });
+  return (await Promise.all(exits)).reduce((sum, code) => sum + code, 0);
+}
 
 async function one(shared: World, seed: number): Promise<number> {
   const result = await simulate(seed, {
@@ -48,7 +77,7 @@ interface Round {
 
 /** Those that failed once, then new ones. */
 function* rounds(from: number, count: number, length: number): Generator<Round> {
-  yield* keptSeeds();
+  if (!values.new) yield* keptSeeds();
   for (let seed = from; seed < from + count; seed++) yield { seed, length };
 }
 
@@ -90,7 +119,7 @@ async function many(shared: World): Promise<number> {
   const seconds = (performance.now() - startedMs) / 1000;
   const { virtualMs, ...counts } = total;
   console.log(
-    `${played} seeds, the new ones from ${from}: ${failed} broken; ${(virtualMs / 3_600_000).toFixed(1)} h of play in ${seconds.toFixed(1)} s`,
+    `${played} seeds, from ${from} on: ${failed} broken; ${(virtualMs / 3_600_000).toFixed(1)} h of play in ${seconds.toFixed(1)} s`,
   );
   console.log(JSON.stringify(counts));
   return failed;
