@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { PassThrough, Readiness, Services } from './api/services.ts';
+import type { ShortWork } from './api/short-work.ts';
 import { type Cast, loadCast } from './cast/cast.ts';
 import { HeardLines } from './cast/heard-lines.ts';
 import { ConversationMemory, extractiveSummary } from './cast/memory.ts';
@@ -20,20 +21,24 @@ import type { Logger, Runtime } from './core/runtime.ts';
 import type { Transport } from './core/transport.ts';
 import type { TurnSink } from './core/turn.ts';
 import { type AnswerParts, answer } from './dialogue/answer.ts';
+import { runJob } from './dialogue/job-run.ts';
 import { Ladder } from './dialogue/ladder.ts';
 import { RecentPrefixes } from './dialogue/recent-prefixes.ts';
 import { Prompts } from './dialogue/script.ts';
+import { createTensorEngine } from './engines/oip.ts';
 import { estimateTokens } from './engines/token-counter.ts';
 import type { TransportOptions } from './engines/transport.ts';
 import { createWritten } from './engines/written.ts';
 import type { Host, HostState } from './hosts/host.ts';
 import { startHost } from './hosts/index.ts';
-import { isPaid } from './hosts/remote.ts';
+import { isPaid, secretOf } from './hosts/remote.ts';
+import { JobService } from './jobs/jobs.ts';
 import { linkSignals } from './lib/abort.ts';
 import { TaskGroup } from './lib/async.ts';
 import { invariant } from './lib/invariant.ts';
 import type { ModelProgress } from './models/progress.ts';
 import { HedgeAllowance } from './routing/hedge.ts';
+import { TensorLanes } from './routing/lanes.ts';
 import { poolLayout } from './routing/layout.ts';
 import type { PoolsOptions } from './routing/options.ts';
 import { Pool } from './routing/pool.ts';
@@ -82,6 +87,7 @@ const BACKGROUND_TASKS_MAX = 1_000;
 /** Where no engine can be asked, prompts shown to people are counted so. */
 const ESTIMATE: TokenCounter = { count: (text) => Promise.resolve(estimateTokens(text)) };
 const READY_POLL_MS = 50;
+const WEBHOOK_CONNECT_TIMEOUT_MS = 5_000;
 const BREAKER_LEVEL = { closed: 0, half_open: 1, open: 2 } as const;
 
 /** Throws `cast_invalid`, `store_unavailable`, `setup_incomplete`, `config_invalid`. Starting engines goes on in the background. */
@@ -174,6 +180,43 @@ export async function createService(
     sinks: [turnMetrics(metrics), turnLog(log), ...(parts.simulated?.sinks ?? [])],
     tasks,
   };
+
+  const lanes = new TensorLanes(
+    Object.entries(config.tensorServers).map(([name, options]) => ({
+      ...options,
+      engine: cleanup.use(
+        createTensorEngine(name, options, {
+          apiKey: secretOf(`tensorServers.${name}`, options.apiKeyEnv, runtime.environment),
+        }),
+      ),
+    })),
+    clock,
+  );
+  const { embeddings, vision, paths } = config;
+  const shortWork: ShortWork = {
+    routes: lanes.routes,
+    find: (model, laneSignal) => lanes.find(model, laneSignal),
+    index: (laneSignal) => lanes.index(laneSignal),
+    forget: () => lanes.forget(),
+    embeddings,
+    vision,
+    paths,
+  };
+  const jobs = cleanup.use(
+    new JobService({
+      store: store.jobs,
+      options: config.jobs,
+      run: (job, begin, jobSignal) =>
+        runJob(job, begin, { cast, tiers: config.tiers, pools, spending, clock }, jobSignal),
+      clock,
+      random,
+      log,
+      environment: runtime.environment,
+      connect: (origin) =>
+        parts.connect({ baseUrl: origin, connections: 4, connectTimeoutMs: WEBHOOK_CONNECT_TIMEOUT_MS }),
+    }),
+  );
+  jobs.start();
 
   const draining = new AbortController();
   const hardStop = new AbortController();
@@ -273,6 +316,8 @@ export async function createService(
     passThrough: (model, version) => relayTarget(versions.resolve(model, version), hosts),
     keys: store.keys,
     idempotency: store.idempotency,
+    shortWork,
+    jobs,
     spending,
     readiness,
     status: async () => {
@@ -330,12 +375,14 @@ export async function createService(
       const busy = () => Math.max(active, busyAtDoors());
       log.info('app.draining', { active: busy(), drainMs: config.drainMs });
       const untilMonoMs = clock.monotonicMs() + config.drainMs;
+      const jobsDrained = jobs.drain(hardStop.signal);
       while (busy() > 0 && clock.monotonicMs() < untilMonoMs)
         await clock.sleep(READY_POLL_MS, hardStop.signal);
       if (busy() > 0) log.warn('app.cut', { active: busy(), drainMs: config.drainMs });
       hardStop.abort(
         new ServiceError('draining', `still speaking ${config.drainMs} ms after the stop was asked for`),
       );
+      await jobsDrained;
     },
     async [Symbol.asyncDispose]() {
       await owned.disposeAsync();

@@ -16,6 +16,7 @@ const PARTS = [
   'recall',
   'routing',
   'spending',
+  'jobs',
   'dialogue',
   'api',
 ];
@@ -33,6 +34,7 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
   recall: FOUNDATION,
   routing: FOUNDATION,
   spending: FOUNDATION,
+  jobs: FOUNDATION,
   dialogue: [...FOUNDATION, 'cast', 'recall', 'routing', 'spending'],
   api: [...FOUNDATION, 'dialogue', 'spending'],
   // The options schemas that the parts export; nothing below imports config back.

@@ -3,9 +3,12 @@
  * JSON schema for editors and docs/reference/config.md all come from here. Defaults stand nowhere else.
  */
 import { z } from 'zod';
+import { embeddingModelsSchema, pathsSchema, visionSchema } from '../api/short-work-options.ts';
 import { embeddedOptionsSchema } from '../embedded/options.ts';
 import type { DriverDefinition } from '../engines/driver.ts';
 import { DRIVERS, type EngineKind } from '../engines/index.ts';
+import { oipOptionsSchema } from '../engines/oip-options.ts';
+import { jobsOptionsSchema } from '../jobs/options.ts';
 import {
   breakerOptionsSchema,
   budgetOptionsSchema,
@@ -163,6 +166,8 @@ const limitsSchema = z
   .prefault({})
   .describe('Limits at the doors.');
 
+const engineName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'lower-case letters, digits and -, at most 32');
+
 export const configSchema = z.strictObject({
   host: z
     .string()
@@ -183,10 +188,7 @@ export const configSchema = z.strictObject({
       'Folder of the store, relative to this file; default: GREENROOM_DATA, else the user data folder.',
     ),
   engines: z
-    .record(
-      z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'lower-case letters, digits and -, at most 32'),
-      engineSchema,
-    )
+    .record(engineName, engineSchema)
     .default({ local: engineSchema.parse({ kind: 'embedded' }) })
     .describe('Engines by name; tiers name them as rungs. Written lines need no entry.'),
   pools: poolsSchema,
@@ -204,6 +206,14 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('How engines are chosen, given up and tried again.'),
   spending: spendingOptionsSchema,
+  jobs: jobsOptionsSchema.prefault({}).describe('Work that is answered later: POST /v1/jobs.'),
+  tensorServers: z
+    .record(engineName, oipOptionsSchema)
+    .default({})
+    .describe('Servers of tensors by name: embeddings and vision, in a lane of their own.'),
+  embeddings: embeddingModelsSchema.describe('Embedding models on servers of tensors, by model name.'),
+  vision: visionSchema,
+  paths: pathsSchema.describe('Generic paths, each standing for one model.'),
   temperature: z
     .number()
     .min(0)

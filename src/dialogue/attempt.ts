@@ -29,6 +29,8 @@ export interface AttemptParts {
   readonly clock: Clock;
   readonly spending: Spending;
   readonly onAdmitted: (waitedMs: number) => void;
+  /** Awaited with place and money in hand, right before the engine is asked; when it rejects, the engine is not. */
+  readonly beforeAsking?: () => Promise<void>;
   /** Called once, when the place was given back and the money is settled; `result` is this call's own view. */
   readonly onEnded: (record: AttemptRecord) => void;
 }
@@ -64,10 +66,11 @@ export async function* attempt(
         source: ask.source,
         promptTokens: ask.promptTokens,
         maxTokens: request.maxTokens,
-        deadlineMonoMs: ask.deadlineMonoMs,
+        deadlineMonoMs: Math.min(ask.deadlineMonoMs, startedMonoMs + ask.budget.admitWithinMs),
       },
       link.signal,
     );
+    limits.admitted();
     parts.onAdmitted(place.waitedMs);
     if (replica.isPaid)
       hold = await parts.spending.hold({ ...ask, ...request, model: replica.model }, link.signal);
@@ -76,6 +79,7 @@ export async function* attempt(
     running = replica.started();
     if (running === null)
       throw new ServiceError('engine_unavailable', `${replica.name} was taken out a moment ago`);
+    await parts.beforeAsking?.();
     told.isSent = true;
     for await (const event of limits.watch(replica.engine.generate(request, link.signal))) {
       running.token();

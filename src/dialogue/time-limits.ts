@@ -1,6 +1,6 @@
 /**
- * The time limits of one attempt: to the first token, between two tokens, and for the whole. Time in which the listener
- * does not ask for the next token is not the engine's.
+ * The time limits of one attempt: from the place to the first token, between two tokens, and for the whole. Time
+ * in which the listener does not ask for the next token is not the engine's.
  */
 import type { GenerateEvent } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -12,7 +12,7 @@ export class TimeLimits implements Disposable {
   readonly #clock: Clock;
   readonly #onPassed: (error: ServiceError) => void;
   readonly #total: Disposable;
-  #first: Disposable;
+  #first: Disposable | null = null;
   #gap: Disposable | null = null;
   /** Since when the next event is waited for; null while the listener is at work. */
   #waitingSinceMonoMs: number | null = null;
@@ -23,7 +23,12 @@ export class TimeLimits implements Disposable {
     this.#clock = clock;
     this.#onPassed = onPassed;
     this.#total = clock.timer(budget.totalMs, () => this.#pass('total', budget.totalMs));
-    this.#first = clock.timer(budget.firstTokenMs, () => this.#pass('first_token', budget.firstTokenMs));
+  }
+
+  /** A place was given: from now on the engine has its time. */
+  admitted(): void {
+    const { firstTokenMs } = this.#budget;
+    this.#first = this.#clock.timer(firstTokenMs, () => this.#pass('first_token', firstTokenMs));
   }
 
   /** Passes events on and keeps the time. */
@@ -32,7 +37,7 @@ export class TimeLimits implements Disposable {
     for await (const event of events) {
       this.#waitingSinceMonoMs = null;
       if (event.type === 'text' && this.#gap === null) {
-        this.#first[Symbol.dispose]();
+        this.#first?.[Symbol.dispose]();
         this.#watchGap(this.#budget.gapMs);
       }
       yield event;
@@ -42,7 +47,7 @@ export class TimeLimits implements Disposable {
 
   [Symbol.dispose](): void {
     this.#total[Symbol.dispose]();
-    this.#first[Symbol.dispose]();
+    this.#first?.[Symbol.dispose]();
     this.#gap?.[Symbol.dispose]();
   }
 

@@ -64,6 +64,8 @@ const RETRY_MAX_MS = 30_000;
 /** A cold small model on a busy laptop needs some seconds for its first line. */
 const WARM_UP_TIMEOUT_MS = 60_000;
 const WARM_UP_TOKENS = 12;
+/** Loading tens of gigabytes from a slow disk, where the engine loads when it is asked to. */
+const PREPARE_TIMEOUT_MS = 600_000;
 /** Persona prefixes are read in at most so long: a player who waits is worth more than a warm cache. */
 const WARM_PREFIXES_MS = 10_000;
 /** Questions beside the lines: version, models, load. */
@@ -79,6 +81,7 @@ export class Host implements AsyncDisposable {
   readonly probe: EngineProbe;
   readonly #parts: HostParts;
   readonly #engine: Engine;
+  readonly #prepare: NonNullable<Driver['prepare']> | null;
   readonly #isPaid: boolean;
   #transport: Transport | null = null;
   #state: HostState = { stage: 'starting', detail: 'starting' };
@@ -99,6 +102,7 @@ export class Host implements AsyncDisposable {
     this.#isPaid = settings.isPaid;
     const driver = settings.createDriver(() => this.transport());
     this.#engine = driver.engine;
+    this.#prepare = driver.prepare ?? null;
     this.probe = driver.probe;
     this.counter = driver.counter;
     this.replica = new Replica(
@@ -170,6 +174,8 @@ export class Host implements AsyncDisposable {
   async #warmUp(signal: AbortSignal, isStale: () => boolean): Promise<void> {
     const { clock } = this.#parts.runtime;
     const startedMonoMs = clock.monotonicMs();
+    const prepare = this.#prepare;
+    if (prepare !== null) await this.#within(PREPARE_TIMEOUT_MS, signal, (within) => prepare(within));
     await this.#within(WARM_UP_TIMEOUT_MS, signal, (within) => this.#prove(WARM_UP_TOKENS, within));
     if (!this.#isPaid) await this.#warmPrefixes(signal);
     if (isStale()) return;

@@ -34,7 +34,10 @@ export function startRemote(name: string, config: RemoteEngineConfig, parts: Hos
       baseUrl: config.baseUrl,
       connections: config.connections,
       connectTimeoutMs: config.connectTimeoutMs,
-      headers: driver.headers(apiKeyOf(name, config, parts.runtime), options),
+      headers: driver.headers(
+        secretOf(`engines.${name}`, config.apiKeyEnv, parts.runtime.environment),
+        options,
+      ),
     }),
   );
   return host;
@@ -45,12 +48,17 @@ export function isPaid(config: EngineConfig): boolean {
   return config.kind !== 'embedded' && (config.isPaid ?? DRIVERS[config.kind].isPaid);
 }
 
-function apiKeyOf(name: string, config: RemoteEngineConfig, runtime: Runtime): string | null {
-  if (config.apiKeyEnv === undefined) return null;
-  const key = runtime.environment[config.apiKeyEnv];
+/** A key from the environment; null where none is named. Throws `config_invalid` when the one that is named is not set. */
+export function secretOf(
+  path: string,
+  variable: string | undefined,
+  environment: Runtime['environment'],
+): string | null {
+  if (variable === undefined) return null;
+  const key = environment[variable];
   if (key !== undefined && key !== '') return key;
   throw new ServiceError(
     'config_invalid',
-    `engines.${name}.apiKeyEnv names the environment variable ${config.apiKeyEnv}, which is not set; set it, or take the engine out`,
+    `${path}.apiKeyEnv names the environment variable ${variable}, which is not set; set it, or take the engine out`,
   );
 }
