@@ -77,8 +77,7 @@ export async function* attempt(
     using _off = hold === null ? null : onAbort(hold.signal, () => link.abort(hold?.signal.reason));
     link.signal.throwIfAborted();
     running = replica.started();
-    if (running === null)
-      throw new ServiceError('engine_unavailable', `${replica.name} was taken out a moment ago`);
+    if (running === null) throw new ServiceError('not_ready', `${replica.name} was taken out a moment ago`);
     await parts.beforeAsking?.();
     told.isSent = true;
     for await (const event of limits.watch(replica.engine.generate(request, link.signal))) {

@@ -14,7 +14,7 @@ export const steadyRandom: Random = {
 
 export function aReplica(
   name: string,
-  changes: Partial<Omit<ReplicaSettings, 'engine'>> = {},
+  changes: Partial<ReplicaSettings> = {},
   clock = new ManualClock(),
 ): Replica {
   const replica = new Replica(
