@@ -71,3 +71,13 @@ test('a slow listener is not the fault of the engine', async () => {
   assert.deepEqual(passed, ['deadline_exceeded total']);
   limits[Symbol.dispose]();
 });
+
+test('an engine that had only what a short deadline left it has not failed: the total passed', () => {
+  const clock = new ManualClock();
+  const passed: unknown[] = [];
+  const cut = { admitWithinMs: 0, firstTokenMs: 16, gapMs: 16, totalMs: 16 };
+  using limits = new TimeLimits(cut, clock, ({ details }) => passed.push(details['phase']));
+  limits.admitted();
+  clock.advance(30);
+  assert.deepEqual(passed, ['total']);
+});

@@ -25,9 +25,13 @@ export class TimeLimits implements Disposable {
     this.#total = clock.timer(budget.totalMs, () => this.#pass('total', budget.totalMs));
   }
 
-  /** A place was given: from now on the engine has its time. */
+  /**
+   * A place was given: from now on the engine has its time. A limit that the deadline of the dialogue has cut is not the
+   * engine's: the total alone ends the attempt then, or a few callers in a hurry would have every engine taken out.
+   */
   admitted(): void {
-    const { firstTokenMs } = this.#budget;
+    const { firstTokenMs, totalMs } = this.#budget;
+    if (firstTokenMs >= totalMs) return;
     this.#first = this.#clock.timer(firstTokenMs, () => this.#pass('first_token', firstTokenMs));
   }
 
@@ -38,7 +42,7 @@ export class TimeLimits implements Disposable {
       this.#waitingSinceMonoMs = null;
       if (event.type === 'text' && this.#gap === null) {
         this.#first?.[Symbol.dispose]();
-        this.#watchGap(this.#budget.gapMs);
+        if (this.#budget.gapMs < this.#budget.totalMs) this.#watchGap(this.#budget.gapMs);
       }
       yield event;
       this.#waitingSinceMonoMs = this.#clock.monotonicMs();
