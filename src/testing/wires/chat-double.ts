@@ -15,7 +15,7 @@ export interface ChatDouble extends WireServer {
   readonly state: DoubleState;
 }
 
-interface Message {
+export interface Message {
   readonly role: string;
   readonly content: string;
 }
@@ -28,7 +28,17 @@ interface Plan {
   readonly cached: number;
 }
 
-export async function startChatDouble(wire: ChatWire, { places = 4 } = {}): Promise<ChatDouble> {
+export interface DoubleOptions {
+  /** Answers made at once; the others wait. */
+  readonly places?: number;
+  /** What it says to these messages, a token each, instead of numbered words. */
+  readonly say?: (messages: readonly Message[]) => readonly string[];
+}
+
+export async function startChatDouble(
+  wire: ChatWire,
+  { places = 4, say }: DoubleOptions = {},
+): Promise<ChatDouble> {
   const state: DoubleState = { work: new EngineWork(places), model: DOUBLE_MODEL, isLoaded: true };
   const prompts = new Set<string>();
   const routes = wire.routes(state);
@@ -43,7 +53,7 @@ export async function startChatDouble(wire: ChatWire, { places = 4 } = {}): Prom
       if (`${method} ${path}` === `GET ${wire.apiPath}/models`)
         return json(200, { object: 'list', data: [wire.card(state)] });
       if (`${method} ${path}` === `POST ${wire.apiPath}/chat/completions`)
-        return await chat(wire, state, exchange, prompts);
+        return await chat(wire, state, exchange, prompts, say);
       throw new WireFailure(404, 'NotFoundError', 'Not Found');
     } catch (error) {
       if (!(error instanceof WireFailure)) throw error;
@@ -58,10 +68,11 @@ async function chat(
   state: DoubleState,
   exchange: WireExchange,
   prompts: Set<string>,
+  say: DoubleOptions['say'],
 ): Promise<void> {
   const { body } = exchange;
   check(wire, state, body);
-  const plan = planOf(wire, body, prompts);
+  const plan = spoken(planOf(wire, body, prompts), body, say);
   const said = state.work.run(plan.pieces, exchange.closed);
   if (body['stream'] === true) await stream(wire, state, exchange, plan, said);
   else await whole(wire, state, exchange, plan, said);
@@ -108,6 +119,12 @@ function planOf(wire: ChatWire, body: Body, prompts: Set<string>): Plan {
   const pieces = isEchoed ? [last.content, ...answer.pieces] : answer.pieces;
   const finish = end === 'stop string' ? wire.stopReason : end === 'whole' ? 'stop' : 'length';
   return { pieces, finish, prompt, cached };
+}
+
+/** The plan with other words in it, where such are given: whole ones, so it ends by itself. */
+function spoken(plan: Plan, body: Body, say: DoubleOptions['say']): Plan {
+  if (say === undefined) return plan;
+  return { ...plan, pieces: say(body['messages'] as readonly Message[]), finish: 'stop' };
 }
 
 async function stream(
