@@ -5,7 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { PassThrough, Readiness, Services } from './api/services.ts';
+import type { Lane, PassThrough, Readiness, Services } from './api/services.ts';
 import type { ShortWork } from './api/short-work.ts';
 import { type Cast, loadCast } from './cast/cast.ts';
 import { HeardLines } from './cast/heard-lines.ts';
@@ -313,7 +313,7 @@ export async function createService(
         .list()
         .map(({ id, pool }) => ({ id, ownedBy: pool.name, maxModelTokens: pool.contextTokens }));
     },
-    passThrough: (model, version) => relayTarget(versions.resolve(model, version), hosts),
+    passThrough: (model, version, lane) => relayTarget(versions.resolve(model, version), lane, hosts),
     keys: store.keys,
     idempotency: store.idempotency,
     shortWork,
@@ -423,14 +423,18 @@ function requirePrices(config: Config, { prices }: Spending, nowMs: number): voi
 }
 
 /** The replica that takes bytes as they came. Throws `overloaded` or `not_ready` when none can now. */
-function relayTarget(pool: Pool, hosts: ReadonlyMap<string, Host>): PassThrough {
-  const replica = pool.pick({
-    prefixKey: '',
-    adapter: null,
-    promptTokens: 0,
-    priority: 'interactive',
-    deadlineLeftMs: Number.POSITIVE_INFINITY,
-  });
+function relayTarget(pool: Pool, lane: Lane, hosts: ReadonlyMap<string, Host>): PassThrough {
+  // A full queue of generation must not turn an embedding away.
+  const usable = lane === 'short' ? pool.replicas.find((each) => each.unusable() === null) : undefined;
+  const replica =
+    usable ??
+    pool.pick({
+      prefixKey: '',
+      adapter: null,
+      promptTokens: 0,
+      priority: 'interactive',
+      deadlineLeftMs: Number.POSITIVE_INFINITY,
+    });
   if (typeof replica === 'string') {
     const code = replica === 'overload' ? 'overloaded' : 'not_ready';
     throw new ServiceError(code, `no engine of ${pool.name} can take this now (${replica}); see /readyz`);
@@ -442,7 +446,10 @@ function relayTarget(pool: Pool, hosts: ReadonlyMap<string, Host>): PassThrough 
       'bad_request',
       `${pool.name} ${replica.isPaid ? 'costs money, and nobody counts what is passed through' : `speaks another wire (${host.kind})`}; ask an NPC of it: model npc:<id>`,
     );
-  return { engine: host.name, model: host.model, transport: host.transport(), admission: replica.admission };
+  const { name: engine, model } = host;
+  return lane === 'short'
+    ? { engine, model, transport: host.shortTransport(), admission: host.shortAdmission }
+    : { engine, model, transport: host.transport(), admission: replica.admission };
 }
 
 async function packageVersion(): Promise<string> {

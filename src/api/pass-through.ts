@@ -10,12 +10,15 @@ import type { Asked } from './fast-lane.ts';
 import { untilHangUp, writeAll } from './hang-up.ts';
 import type { OpenAiBody, OpenAiRoute } from './openai-body.ts';
 import { openAiErrorOf, shown } from './problem.ts';
+import type { PlaceAsk } from './services.ts';
 
 /** Only what a trace needs goes on; keys, cookies and addresses of the client stay here. */
 const FORWARDED_REQUEST = ['traceparent', 'tracestate'] as const;
 const FORWARDED_VALUE_LENGTH_MAX = 512;
 const FORWARDED_REPLY = ['content-type', 'content-length', 'retry-after', 'cache-control'] as const;
 const LINE_FEED = 0x0a;
+/** A request that states no limit is charged as a long answer. */
+const MAX_TOKENS_ASSUMED = 512;
 
 /** Resolves when the reply is written or the client is gone. Throws only while nothing was written yet. */
 export async function passThrough(
@@ -24,9 +27,10 @@ export async function passThrough(
   body: OpenAiBody,
   asked: Asked,
 ): Promise<void> {
-  const target = context.services.passThrough(body.model, versionOf(asked));
+  const lane = route === '/v1/embeddings' ? 'short' : 'generation';
+  const target = context.services.passThrough(body.model, versionOf(asked), lane);
   using life = untilHangUp(asked.raw);
-  using _place = await target.admission.acquire('interactive', life.signal);
+  using _place = await target.admission.acquire(placeAsk(body, asked), life.signal);
   const response = await target.transport.exchange(
     {
       method: 'POST',
@@ -39,6 +43,20 @@ export async function passThrough(
   );
   asked.begin();
   await relay(context, response, asked, life.signal);
+}
+
+/** Nobody counts the tokens of what is passed on: the length of the body stands for them, four bytes a token. */
+function placeAsk({ bytes, fields }: OpenAiBody, { caller }: Asked): PlaceAsk {
+  const wanted = fields['max_tokens'] ?? fields['max_completion_tokens'];
+  return {
+    priority: 'interactive',
+    player: typeof fields['user'] === 'string' ? fields['user'] : null,
+    source: caller.key?.id ?? 'local',
+    promptTokens: Math.ceil(bytes.byteLength / 4),
+    maxTokens:
+      Number.isSafeInteger(wanted) && (wanted as number) > 0 ? (wanted as number) : MAX_TOKENS_ASSUMED,
+    deadlineMonoMs: Number.POSITIVE_INFINITY,
+  };
 }
 
 /** x-model-version picks a version of the model; empty is none. */

@@ -35,19 +35,32 @@ export interface NpcSummary {
   readonly summary: string;
 }
 
+/** What a place is asked for with; see routing/admission.ts. */
+export interface PlaceAsk {
+  readonly priority: Priority;
+  readonly player: string | null;
+  /** The game server: the id of its API key, or `local`. */
+  readonly source: string;
+  readonly promptTokens: number;
+  readonly maxTokens: number;
+  readonly deadlineMonoMs: number;
+}
+
 /** Places at one engine, as `routing/admission.ts` keeps them. */
 export interface Places {
   /** Resolves to a place, to be disposed when the work has ended. Throws `overloaded`, or the signal's reason. */
-  acquire(priority: Priority, signal: AbortSignal): Promise<Disposable>;
+  acquire(ask: PlaceAsk, signal: AbortSignal): Promise<Disposable>;
 }
+
+/** Generation, and the short unary work that must not wait behind it (design §5). */
+export type Lane = 'generation' | 'short';
 
 /** An engine that speaks OpenAI's wire, as the pass-through door needs it. */
 export interface PassThrough {
   readonly engine: string;
   readonly model: string;
   readonly transport: Transport;
-  /** Places at the engine; see routing/admission.ts. */
-  readonly admission: { acquire(priority: Priority, signal: AbortSignal): Promise<Disposable> };
+  readonly admission: Places;
 }
 
 export interface EngineStatus {
@@ -83,7 +96,7 @@ export interface Services {
     readonly maxModelTokens: number | null;
   }[];
   /** The engine that serves this model now. Throws `unknown_model`, `engine_unavailable`, `not_ready`. */
-  passThrough(model: string, version: string | null): PassThrough;
+  passThrough(model: string, version: string | null, lane: Lane): PassThrough;
   /** Servers of tensors and what stands for them at the doors; absent: none is configured. */
   readonly shortWork?: ShortWork;
   /** Work that is answered later; absent: this process takes none. */

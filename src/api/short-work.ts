@@ -3,17 +3,17 @@
  * what exists when a version does not. What the lane needs of the service stands here as contracts.
  */
 import type { FastifyRequest } from 'fastify';
-import type { Priority } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { InferReply, InferRequest, RepositoryEntry, TensorEngine } from '../core/tensors.ts';
 import { linkSignals } from '../lib/abort.ts';
+import type { Places } from './services.ts';
 import type { EmbeddingModels, GenericPath, VisionTask } from './short-work-options.ts';
 
 /** A server of tensors with its own places; see routing/lanes.ts. */
 export interface ShortWorkRoute {
   readonly engine: TensorEngine;
-  readonly admission: { acquire(priority: Priority, signal: AbortSignal): Promise<Disposable> };
+  readonly admission: Places;
   /** Milliseconds that an answer is of use, waiting included. */
   readonly timeoutMs: number;
 }
@@ -51,6 +51,15 @@ export const NO_SHORT_WORK: ShortWork = {
 /** Largest body that the doors of short work take, in bytes: an image of a phone fits. */
 export const SHORT_WORK_BODY_BYTES_MAX = 8_000_000;
 
+/** Pieces are alike: each is charged as one. */
+const ONE_PIECE = {
+  priority: 'interactive',
+  player: null,
+  source: 'local',
+  promptTokens: 1,
+  maxTokens: 0,
+} as const;
+
 const VERSION_LENGTH_MAX = 100;
 
 /** The version that a request names in x-model-version, or `fallback`. Throws `bad_request` for one that is none. */
@@ -87,7 +96,8 @@ export async function inferShort(
       ),
     ),
   );
-  using _place = await route.admission.acquire('interactive', limit.signal);
+  const deadlineMonoMs = startedMonoMs + timeoutMs;
+  using _place = await route.admission.acquire({ ...ONE_PIECE, deadlineMonoMs }, limit.signal);
   const leftMs = timeoutMs - (lane.clock.monotonicMs() - startedMonoMs);
   try {
     return await route.engine.infer({ ...request, timeoutMs: Math.max(1, leftMs) }, limit.signal);

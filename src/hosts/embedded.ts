@@ -10,6 +10,7 @@ import { Host, type HostParts } from './host.ts';
 
 const EMBEDDED_CONNECTIONS = 256;
 const EMBEDDED_CONTEXT_TOKENS = 2_048;
+const CONNECT_TIMEOUT_MS = 1_000;
 
 export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts: HostParts): Host {
   const { kind: _kind, model, version, file, maxInFlight, maxQueued, maxPromptTokens, ...options } = config;
@@ -64,11 +65,7 @@ export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts:
         host.connect(
           baseUrl === null
             ? null
-            : parts.connect({
-                baseUrl,
-                connections: EMBEDDED_CONNECTIONS,
-                connectTimeoutMs: 1_000,
-              }),
+            : { baseUrl, connections: EMBEDDED_CONNECTIONS, connectTimeoutMs: CONNECT_TIMEOUT_MS },
         );
       }
       if (state.stage === 'starting' || state.stage === 'loading') {

@@ -12,6 +12,7 @@ import type { Driver } from '../engines/driver.ts';
 import type { TransportOptions } from '../engines/transport.ts';
 import type { TaskGroup } from '../lib/async.ts';
 import type { ModelProgress } from '../models/progress.ts';
+import { Admission } from '../routing/admission.ts';
 import { CanaryWatch } from '../routing/canary.ts';
 import type { CanaryOptions } from '../routing/options.ts';
 import { Replica, type ReplicaSettings } from '../routing/replica.ts';
@@ -64,6 +65,7 @@ const RETRY_MAX_MS = 30_000;
 /** A cold small model on a busy laptop needs some seconds for its first line. */
 const WARM_UP_TIMEOUT_MS = 60_000;
 const WARM_UP_TOKENS = 12;
+const SHORT_CONNECTIONS = 16;
 /** Loading tens of gigabytes from a slow disk, where the engine loads when it is asked to. */
 const PREPARE_TIMEOUT_MS = 600_000;
 /** Persona prefixes are read in at most so long: a player who waits is worth more than a warm cache. */
@@ -77,6 +79,8 @@ export class Host implements AsyncDisposable {
   readonly model: string;
   readonly relaysOpenAi: boolean;
   readonly replica: Replica;
+  /** Places for short unary work, beside those for generation. */
+  readonly shortAdmission: Admission;
   readonly counter: TokenCounter;
   readonly probe: EngineProbe;
   readonly #parts: HostParts;
@@ -84,6 +88,7 @@ export class Host implements AsyncDisposable {
   readonly #prepare: NonNullable<Driver['prepare']> | null;
   readonly #isPaid: boolean;
   #transport: Transport | null = null;
+  #shortTransport: Transport | null = null;
   #state: HostState = { stage: 'starting', detail: 'starting' };
   #ended = false;
   /** Rises with every new connection, so that the warm-up of an old one changes nothing. */
@@ -109,6 +114,10 @@ export class Host implements AsyncDisposable {
       { ...settings, ...parts.routing, engine: driver.engine, counter: driver.counter },
       parts.runtime,
     );
+    this.shortAdmission = new Admission(
+      { engine: settings.name, maxInFlight: SHORT_CONNECTIONS, maxQueued: settings.admission.maxQueued },
+      parts.runtime,
+    );
   }
 
   get state(): HostState {
@@ -128,14 +137,22 @@ export class Host implements AsyncDisposable {
     this.replica.setReady(state.stage === 'ready');
   }
 
-  /** Takes a connection (or none), warms it up before any player meets it, and watches it from then on. */
-  connect(transport: Transport | null): void {
+  /** Connections of its own for short unary work, which must not wait behind generation. Throws as `transport`. */
+  shortTransport(): Transport {
+    if (this.#shortTransport !== null) return this.#shortTransport;
+    return this.transport();
+  }
+
+  /** Takes an address (or none), warms the engine up before any player meets it, and watches it from then on. */
+  connect(address: TransportOptions | null): void {
     this.#generation += 1;
-    const old = this.#transport;
-    this.#transport = transport;
-    if (old !== null)
-      this.#parts.tasks.tryStart('close-transport', () => Promise.resolve(old[Symbol.asyncDispose]()));
-    if (transport === null || this.#ended) return;
+    for (const old of [this.#transport, this.#shortTransport])
+      if (old !== null)
+        this.#parts.tasks.tryStart('close-transport', () => Promise.resolve(old[Symbol.asyncDispose]()));
+    const { connect } = this.#parts;
+    this.#transport = address === null ? null : connect(address);
+    this.#shortTransport = address === null ? null : connect({ ...address, connections: SHORT_CONNECTIONS });
+    if (address === null || this.#ended) return;
     const generation = this.#generation;
     const isStale = () => generation !== this.#generation || this.#ended;
     this.#parts.tasks.tryStart('engine', async (signal) => {
@@ -288,7 +305,9 @@ export class Host implements AsyncDisposable {
     this.#generation += 1;
     this.replica.setReady(false);
     await this.#transport?.[Symbol.asyncDispose]();
+    await this.#shortTransport?.[Symbol.asyncDispose]();
     this.#transport = null;
+    this.#shortTransport = null;
     await this.stopProcess?.();
   }
 }

@@ -29,17 +29,15 @@ export function startRemote(name: string, config: RemoteEngineConfig, parts: Hos
     },
     parts,
   );
-  host.connect(
-    parts.connect({
-      baseUrl: config.baseUrl,
-      connections: config.connections,
-      connectTimeoutMs: config.connectTimeoutMs,
-      headers: driver.headers(
-        secretOf(`engines.${name}`, config.apiKeyEnv, parts.runtime.environment),
-        options,
-      ),
-    }),
-  );
+  host.connect({
+    baseUrl: config.baseUrl,
+    connections: config.connections,
+    connectTimeoutMs: config.connectTimeoutMs,
+    headers: driver.headers(
+      secretOf(`engines.${name}`, config.apiKeyEnv, parts.runtime.environment),
+      options,
+    ),
+  });
   return host;
 }
 

@@ -120,8 +120,7 @@ export class Admission {
    * less takes the place in the queue; `context_length_exceeded` for a prompt over the engine's token limit. Aborting
    * while waiting leaves the queue and rejects with the signal's reason.
    */
-  acquire(asked: AdmissionAsk | Priority, signal: AbortSignal): Promise<Place> {
-    const ask = typeof asked === 'string' ? { ...NAMELESS, priority: asked } : asked;
+  acquire(ask: AdmissionAsk, signal: AbortSignal): Promise<Place> {
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     const { engine, maxPromptTokens } = this.#options;
     if (ask.promptTokens > (maxPromptTokens ?? Number.POSITIVE_INFINITY))
@@ -291,15 +290,6 @@ export class Admission {
     });
   }
 }
-
-/** Who does not say how much it asks for is charged as for a long answer, or a flood of it would count for nothing. */
-const NAMELESS = {
-  player: null,
-  source: 'local',
-  promptTokens: 0,
-  maxTokens: 512,
-  deadlineMonoMs: Number.POSITIVE_INFINITY,
-} as const;
 
 const STANDING_CLOCK: Pick<Clock, 'monotonicMs' | 'timer'> = {
   monotonicMs: () => 0,

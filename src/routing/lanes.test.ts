@@ -5,6 +5,14 @@ import type { RepositoryEntry, TensorEngine } from '../core/tensors.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { TensorLanes, type TensorServer } from './lanes.ts';
 
+const anAsk = {
+  priority: 'interactive',
+  player: null,
+  source: 'local',
+  promptTokens: 1,
+  maxTokens: 0,
+  deadlineMonoMs: Number.POSITIVE_INFINITY,
+} as const;
 const never = new AbortController().signal;
 
 /** An engine that only lists; what it lists may change. */
@@ -100,10 +108,10 @@ test('places at one server are its own', async () => {
     new ManualClock(),
   );
   const [one, two] = lanes.routes;
-  using _held = await one?.admission.acquire('interactive', never);
+  using _held = await one?.admission.acquire(anAsk, never);
   await assert.rejects(
-    one?.admission.acquire('interactive', never) ?? Promise.resolve(),
+    one?.admission.acquire(anAsk, never) ?? Promise.resolve(),
     /queue of engine one is full|overloaded|full/,
   );
-  using _other = await two?.admission.acquire('interactive', never);
+  using _other = await two?.admission.acquire(anAsk, never);
 });
