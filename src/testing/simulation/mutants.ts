@@ -6,6 +6,7 @@ import type { Services } from '../../api/services.ts';
 import type { DialogueEvent, DialogueRequest } from '../../core/dialogue.ts';
 import type { Transport, WireRequest } from '../../core/transport.ts';
 import { abortable } from '../../lib/abort.ts';
+import { Admission } from '../../routing/admission.ts';
 import type { Tampering } from './simulate.ts';
 
 export interface Mutant {
@@ -187,6 +188,27 @@ export const MUTANTS: readonly Mutant[] = [
         for await (const _bytes of reply.body) break;
       }
       return await transport.exchange(request, signal);
+    }),
+  },
+  {
+    what: 'loses a place at an engine now and then',
+    rule: 'gives places back',
+    tampering: () => ({
+      around: () => {
+        const { prototype } = Admission;
+        const { acquire } = prototype;
+        let given = 0;
+        prototype.acquire = async function (this: Admission, ask, signal) {
+          const place = await acquire.call(this, ask, signal);
+          given += 1;
+          return given % 5 === 0 ? { ...place, [Symbol.dispose]: () => {} } : place;
+        };
+        return {
+          [Symbol.dispose]: () => {
+            prototype.acquire = acquire;
+          },
+        };
+      },
     }),
   },
   {

@@ -33,6 +33,8 @@ export interface Tampering {
   readonly transport?: (transport: Transport) => Transport;
   readonly services?: (services: Services) => Services;
   readonly turns?: (record: (turn: Turn) => void) => (turn: Turn) => void;
+  /** Changes a part that cannot be handed in; disposed at the end of the simulation. */
+  readonly around?: () => Disposable;
 }
 
 export interface SimulateOptions {
@@ -106,6 +108,7 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
   });
   const trace = new Trace({ monotonicMs: () => clock.monotonicMs(), onLine: options.onLine });
   using run = new Run(scenario, clock, trace, random, options);
+  using _tampered = options.tampering?.around?.() ?? null;
   using listeners = countListeners();
   const broken: Violation[] = [];
   const onUnheard = (error: unknown) => {
