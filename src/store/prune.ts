@@ -13,6 +13,8 @@ const EVERY_MS = 60_000;
 /** One round removes at most this of each table; the rest waits for the next round. */
 const BATCHES_MAX = 250;
 const DAY_MS = 24 * 60 * 60_000;
+/** A larger step of the date in a minute is no correction. */
+const JUMP_MIN_MS = 60 * 60_000;
 
 export interface Pruned {
   readonly idempotency: number;
@@ -58,16 +60,36 @@ export async function prune(access: Access, retentionDays: number, signal: Abort
   return { idempotency, turns };
 }
 
-/** Prunes every minute until the store closes. Never rejects. */
+/**
+ * Prunes every minute until the store closes. Never rejects. A date that was set forward makes everything old at once, so
+ * after a jump against the steady clock nothing that was said is removed for a day, by when somebody has noticed.
+ */
 export async function pruneForever(access: Access, retentionDays: number): Promise<void> {
+  const { clock, log } = access;
+  const offsetMs = () => clock.nowMs() - clock.monotonicMs();
+  let trustedOffsetMs = offsetMs();
+  let jumpedMonoMs: number | null = null;
+  const mayTrust = () => {
+    const byMs = offsetMs() - trustedOffsetMs;
+    const isJump = Math.abs(byMs) > JUMP_MIN_MS;
+    if (isJump && jumpedMonoMs === null) {
+      jumpedMonoMs = clock.monotonicMs();
+      log.warn('store.date_jumped', { byMs, keptForMs: DAY_MS });
+    }
+    if (isJump && jumpedMonoMs !== null && clock.monotonicMs() - jumpedMonoMs < DAY_MS) return false;
+    jumpedMonoMs = null;
+    // Follows the small corrections of a time server.
+    trustedOffsetMs = offsetMs();
+    return true;
+  };
   try {
     for (;;) {
-      await access.clock.sleep(EVERY_MS, access.closing);
-      await prune(access, retentionDays, access.closing).then(
+      await clock.sleep(EVERY_MS, access.closing);
+      await prune(access, mayTrust() ? retentionDays : 0, access.closing).then(
         (pruned) => {
-          if (pruned.turns + pruned.idempotency > 0) access.log.debug('store.pruned', { ...pruned });
+          if (pruned.turns + pruned.idempotency > 0) log.debug('store.pruned', { ...pruned });
         },
-        (error: unknown) => access.log.warn('store.prune_failed', { reason: String(error) }),
+        (error: unknown) => log.warn('store.prune_failed', { reason: String(error) }),
       );
     }
   } catch {
