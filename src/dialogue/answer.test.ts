@@ -121,6 +121,7 @@ async function world(
     fillerAfterMs?: number;
     maxQueued?: number;
     spare?: ScriptedEngine;
+    spareReady?: boolean;
   } = {},
 ): Promise<World> {
   const { clock } = realRuntime;
@@ -166,7 +167,8 @@ async function world(
   const { admission } = own;
   const turns: Turn[] = [];
   const pools = new Map([['local', new Pool('local', [own, ...twins])]]);
-  if (options.spare !== undefined) pools.set('spare', new Pool('spare', [replica(options.spare, true)]));
+  if (options.spare !== undefined)
+    pools.set('spare', new Pool('spare', [replica(options.spare, options.spareReady !== false)]));
   for (const each of options.beside ?? []) pools.set(each.name, new Pool(each.name, [replica(each, true)]));
   const spending = await Spending.open(
     spendingOptionsSchema.parse({
@@ -666,4 +668,11 @@ test("an answer that the engine's own filter ended is not rolled again, and the 
   const { outcome } = await hear(made);
   assert.equal(made.engine.requests.length, 1);
   assert.deepEqual([outcome.source.engine, outcome.source.cause], ['spare', 'safety']);
+});
+
+test('a rung that is left out below the one that answers is no cause', async () => {
+  const spare = new ScriptedEngine(() => say('Never asked.'), 'spare');
+  const made = await world(() => say('The salon is open.'), { spare, spareReady: false });
+  const { outcome } = await hear(made);
+  assert.deepEqual([outcome.source.rung, outcome.source.cause], [0, undefined]);
 });

@@ -124,7 +124,9 @@ export class Ladder {
     const plan = planLadder(scene.policy, this.poolsOf(request, scene), { mayPay: !spending.isOff });
     // A bark is what the written pools are made for: no player waits for a model to shout "Over there!".
     const isBark = scene.playerText === '';
-    let cause: Cause | null = isBark ? null : plan.cause;
+    // What was left out below the rung that answers is not why it answers.
+    const isFirst = plan.rungs[0]?.rung === 0;
+    let cause: Cause | null = isBark || isFirst ? null : plan.cause;
     if (!isBark && leftMs() <= 0) cause = 'timeout';
     else if (!isBark && plan.rungs.length > 0) {
       using link = linkSignals(signal);

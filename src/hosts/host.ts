@@ -253,7 +253,7 @@ export class Host implements AsyncDisposable {
       const reason = isStale() ? null : watch.due(clock.monotonicMs());
       if (reason === null) continue;
       const hasSpoken = await watch.send(
-        () => this.#within(canary.timeoutMs, signal, (within) => this.#prove(1, within)),
+        () => this.#within(watch.timeoutMs, signal, (within) => this.#prove(1, within)),
         clock.monotonicMs(),
       );
       if (!hasSpoken && !isStale())

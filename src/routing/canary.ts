@@ -18,9 +18,20 @@ export interface CanaryView {
   readonly lastServedMonoMs: number;
   /** Since when attempts run without a token to any of them; null when none runs. */
   readonly silentSinceMonoMs: number | null;
+  /** Its learned 98th percentile of the first token; null while too few lines were heard. */
+  readonly slowestFirstTokenMs: number | null;
   /** When the last canary line was sent; null when none was. */
   readonly lastSentMonoMs: number | null;
   readonly isRunning: boolean;
+}
+
+/** A first token that took longer than twice its slowest is not slow any more. */
+const SLOWEST_TIMES = 2;
+const SLOWEST_PERCENTILE = 0.98;
+
+/** An engine that is known to be slow, or not known yet, gets more time than the configured least. */
+export function patienceMs(leastMs: number, slowestMs: number | null, options: CanaryOptions): number {
+  return Math.max(leastMs, slowestMs === null ? options.unknownMs : slowestMs * SLOWEST_TIMES);
 }
 
 export type CanaryReason = 'idle' | 'stalled' | 'probe';
@@ -31,7 +42,10 @@ export function canaryDue(view: CanaryView, options: CanaryOptions, nowMonoMs: n
   if (view.lastSentMonoMs !== null && nowMonoMs - view.lastSentMonoMs < options.retryMs) return null;
   if (view.breaker === 'half_open') return 'probe';
   if (view.breaker === 'open' || view.isPaid) return null;
-  if (view.silentSinceMonoMs !== null && nowMonoMs - view.silentSinceMonoMs >= options.stallMs)
+  if (
+    view.silentSinceMonoMs !== null &&
+    nowMonoMs - view.silentSinceMonoMs >= patienceMs(options.stallMs, view.slowestFirstTokenMs, options)
+  )
     return 'stalled';
   const lastMs = Math.max(view.lastServedMonoMs, view.lastSentMonoMs ?? Number.NEGATIVE_INFINITY);
   return nowMonoMs - lastMs >= options.idleMs ? 'idle' : null;
@@ -53,6 +67,15 @@ export class CanaryWatch {
     return this.#options;
   }
 
+  /** How long a canary line may take now (ms). */
+  get timeoutMs(): number {
+    return patienceMs(this.#options.timeoutMs, this.#slowestMs, this.#options);
+  }
+
+  get #slowestMs(): number | null {
+    return this.#replica.pace.firstTokenPercentileMs(SLOWEST_PERCENTILE);
+  }
+
   due(nowMonoMs: number): CanaryReason | null {
     const replica = this.#replica;
     return canaryDue(
@@ -63,6 +86,7 @@ export class CanaryWatch {
         isPaid: replica.isPaid,
         lastServedMonoMs: replica.lastServedMonoMs,
         silentSinceMonoMs: replica.silentSinceMonoMs,
+        slowestFirstTokenMs: this.#slowestMs,
         lastSentMonoMs: this.#lastSentMonoMs,
         isRunning: this.#isRunning,
       },

@@ -215,6 +215,14 @@ export const canaryOptionsSchema = z
       .max(600_000)
       .default(4_000)
       .describe('Milliseconds that a canary line may take.'),
+    unknownMs: z
+      .int()
+      .min(100)
+      .max(600_000)
+      .default(20_000)
+      .describe(
+        'Least milliseconds of stallMs and timeoutMs while too few lines were heard to know how slow the engine is.',
+      ),
     retryMs: z
       .int()
       .min(100)
@@ -223,7 +231,7 @@ export const canaryOptionsSchema = z
       .describe('Least milliseconds between two canary lines of one engine.'),
   })
   .describe(
-    'Dummy lines that find an engine which is stuck behind a green health page. A stuck engine is out after stallMs + timeoutMs.',
+    'Dummy lines that find an engine which is stuck behind a green health page. A stuck engine is out after stallMs + timeoutMs; both are at least twice the 98th percentile of its own first tokens, so that a slow laptop is not a stuck one.',
   );
 export type CanaryOptions = z.infer<typeof canaryOptionsSchema>;
 
