@@ -23,6 +23,7 @@ import {
   ROOT,
   startTarget,
   type Target,
+  type TargetStart,
 } from './chaos/engines.ts';
 import { type Fault, faultsOf } from './chaos/faults.ts';
 import { type Gateway, type StoredTurn, startGateway } from './chaos/gateway.ts';
@@ -35,7 +36,7 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     faults: { type: 'string' },
-    lines: { type: 'string', default: '1.5' },
+    lines: { type: 'string', default: '1.2' },
     seed: { type: 'string', default: '1' },
     log: { type: 'string' },
     out: { type: 'string', default: path.join(ROOT, 'bench/results/chaos.json') },
@@ -49,9 +50,11 @@ const DEADLINE_MS = { 1: 4_000, 2: 5_000, 3: 6_000, 4: 8_000 } as const;
 const RUN_MAX_MS = flags.quick ? 58_000 : 350_000;
 /** Kept for the last lines, the end of the processes and the file. */
 const END_MS = flags.quick ? 8_000 : 25_000;
+/** No process outlives this, whatever becomes of the script. */
+const LIFE_MS = RUN_MAX_MS + END_MS;
 const FAULT_MS = flags.quick ? 4_000 : 7_000;
 const CALM_MS = flags.quick ? 4_000 : 10_000;
-const RECOVERY_MAX_MS = flags.quick ? 12_000 : 25_000;
+const RECOVERY_MAX_MS = flags.quick ? 16_000 : 25_000;
 /** After a recovery, before the next blow. */
 const SETTLE_MS = 1_500;
 const LOOK_MS = 100;
@@ -77,7 +80,7 @@ const leftBehind = new Set<number>();
 try {
   process.exitCode = (await run()) ? 0 : 1;
 } catch (error) {
-  console.error((error as Error).message);
+  console.error((signal.aborted ? (signal.reason as Error) : (error as Error)).message);
   process.exitCode = signal.aborted && (signal.reason as Error).message === 'interrupted' ? 130 : 1;
 } finally {
   clearTimeout(limit);
@@ -98,7 +101,6 @@ async function run(): Promise<boolean> {
     await using stack = new AsyncDisposableStack();
     const folder = mkdtempSync(path.join(tmpdir(), 'greenroom-chaos-'));
     stack.defer(() => rmSync(folder, { recursive: true, force: true }));
-    const parts = { lifeMs: RUN_MAX_MS + END_MS, say };
     await ensureModel(
       DEFAULT_MODEL,
       { cacheDirectory: cacheDirectory(process.env), environment: process.env, clock: realRuntime.clock },
@@ -116,22 +118,11 @@ async function run(): Promise<boolean> {
     ] as const)
       if (typeof each === 'string') skipped.push(`${name}: ${each}`);
 
-    // One after the other: two cores load one model sooner than three.
-    const houseA = stack.use(
-      await startTarget(
-        greenroomEngine('house-a', typeof network === 'string' ? null : network),
-        parts,
-        signal,
-      ),
-    );
-    const houseB = stack.use(
-      await startTarget(
-        typeof second === 'string' ? greenroomEngine('house-b', null) : second,
-        parts,
-        signal,
-      ),
-    );
-    const ollama = typeof third === 'string' ? null : stack.use(await startTarget(third, parts, signal));
+    const [houseA, houseB, ollama] = await startAll(stack, [
+      greenroomEngine('house-a', typeof network === 'string' ? null : network),
+      typeof second === 'string' ? greenroomEngine('house-b', null) : second,
+      typeof third === 'string' ? null : third,
+    ]);
     const cloud = stack.use(await startCloud(Number(flags.seed)));
     const cloudRelay = stack.use(
       await startRelay({ host: '127.0.0.1', port: Number(new URL(cloud.origin).port) }),
@@ -147,7 +138,7 @@ async function run(): Promise<boolean> {
           config: configOf(targets, cloudRelay.origin),
           folder,
           dataDirectory: disk.folder,
-          lifeMs: parts.lifeMs,
+          lifeMs: LIFE_MS,
           onLine: (line) => log?.write(`${line}\n`),
         },
         signal,
@@ -188,7 +179,7 @@ async function run(): Promise<boolean> {
         if (skip === null) told.push(await strike(fault, gateway, load, heard));
         else told.push({ key: fault.id, words: fault.words, note: `skipped: ${skip}` });
         const last = told.at(-1);
-        say(`${last?.words}: ${last?.recoverySeconds?.toFixed(1) ?? 'not'} s  ${last?.note}`);
+        say(`${last?.words}: ${last?.recoverySeconds?.toFixed(1) ?? '–'} s  ${last?.note}`);
       }
     } finally {
       load.close();
@@ -229,6 +220,18 @@ async function run(): Promise<boolean> {
   return bars.every(({ holds }) => holds === true);
 }
 
+/** All at once; whatever was started is ended with the stack, also when another one cannot start. */
+async function startAll(
+  stack: AsyncDisposableStack,
+  [houseA, houseB, ollama]: readonly [TargetStart, TargetStart, TargetStart | null],
+): Promise<readonly [Target, Target, Target | null]> {
+  const start = async (each: TargetStart) =>
+    stack.use(await startTarget(each, { lifeMs: LIFE_MS, say }, signal));
+  const started = [start(houseA), start(houseB), ollama === null ? null : start(ollama)] as const;
+  await Promise.allSettled(started);
+  return [await started[0], await started[1], await started[2]];
+}
+
 function chosen(faults: readonly Fault[]): readonly Fault[] {
   const ids = flags.faults?.split(',') ?? (flags.quick ? QUICK_FAULTS : faults.map(({ id }) => id));
   return ids.map((id) => {
@@ -267,9 +270,11 @@ async function strike(
   }
   notes.push(await repaired);
   const first = again();
-  if (fault.struck.length > 0)
+  if (first === undefined)
     notes.push(
-      usableMs === null ? 'not usable again' : `usable again after ${(usableMs / 1_000).toFixed(1)} s`,
+      usableMs === null
+        ? 'not usable again'
+        : `the gateway counted on it after ${(usableMs / 1_000).toFixed(1)} s`,
     );
   await delay(SETTLE_MS, undefined, { signal });
   return {
@@ -294,10 +299,10 @@ function configOf(targets: readonly Target[], cloud: string): Readonly<Record<st
     rungs,
     deadlineMs,
     maxSentences,
-    maxWords: 8 + 8 * maxSentences,
+    maxWords: 6 + 8 * maxSentences,
     // Four engines share two cores here, and a small model reads slowly.
-    personaTokens: 150,
-    promptTokens: 420,
+    personaTokens: 100,
+    promptTokens: 260,
   });
   return {
     cast: path.join(ROOT, 'examples/body-broker/cast'),
@@ -333,5 +338,6 @@ function configOf(targets: readonly Target[], cloud: string): Readonly<Record<st
       ],
     },
     temperature: 0.4,
+    log: { level: flags.log === undefined ? 'info' : 'debug' },
   };
 }

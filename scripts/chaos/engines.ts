@@ -29,7 +29,7 @@ export interface Target extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-interface TargetStart {
+export interface TargetStart {
   readonly name: string;
   readonly version: string;
   readonly config: Readonly<Record<string, unknown>>;

@@ -17,7 +17,8 @@ export interface LoadOptions {
   readonly onHeard: (heard: Heard, phase: string) => void;
 }
 
-const NPCS = ['vampire_salon_keeper', 'ghoul_hook_porter', 'human_grave_digger', 'werewolf_pack_mother'];
+/** Few, as at one place of a game: their personas stay warm in the engines. */
+const NPCS = ['vampire_salon_keeper', 'ghoul_hook_porter'];
 const SUBJECTS = ['the bell', 'the weir', 'the market', 'the registry', 'the old bridge', 'the lamps'];
 const QUESTIONS = [
   (marker: string, subject: string) => `I am ${marker}. What do you know of ${subject}?`,
