@@ -82,7 +82,7 @@ for (const { wire, options } of CHAT_CASES.filter((each) => Object.keys(each.opt
       await using opened = await open();
       const stream = await opened.client.chat.completions.create({
         ...fields,
-        [wire.maxTokensField]: 100_000,
+        [wire.maxTokensField]: 8_000,
         stream: true,
       });
       for await (const chunk of stream) if ((chunk.choices[0]?.delta.content ?? '') !== '') break;

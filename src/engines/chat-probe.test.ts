@@ -162,6 +162,12 @@ test('a version that is no text is unknown', async () => {
     assert.equal(await asking(text, { version }).probe.version(never), 'unknown');
 });
 
+test('a version page that is not there leaves it unknown; one that fails is a failure', async () => {
+  const version = { path: '/version', read: member('version') };
+  assert.equal(await asking('Not Found', { version }, 404).probe.version(never), 'unknown');
+  await assert.rejects(asking('oh', { version }, 500).probe.version(never), isCode('engine_error'));
+});
+
 test('counts that are switched off are not told, and are no failure', async () => {
   const load = [gauges('/metrics', 'running', 'waiting')];
   assert.equal(await asking('running 3', { load }, 404).probe.load(never), null);

@@ -25,7 +25,7 @@ export interface Answer {
 export interface Questions {
   /** Where the model list is. */
   readonly modelsPath: string;
-  /** Where the version stands, and how it is read from the JSON; left out, the wire has none. */
+  /** Where the version stands, and how it is read from the JSON; left out, or a page that is not there: `unknown`. */
   readonly version?: { readonly path: string; readonly read: (answer: unknown) => unknown };
   /** A path that answers 200 while the process lives; left out: the model list. */
   readonly livePath?: string;
@@ -76,7 +76,10 @@ export function createChatProbe(options: {
     version: async (signal) => {
       if (questions.version === undefined) return 'unknown';
       const { path, read } = questions.version;
-      const answer = await expect200(name, await ask(path, signal));
+      const heard = await ask(path, signal);
+      // Who speaks the wire of another engine may not have its version page (llm-d's simulator).
+      if (heard.status === 404) return 'unknown';
+      const answer = await expect200(name, heard);
       const version = read(parseAnswer(name, path, answer));
       return typeof version === 'string' && version !== '' ? version : 'unknown';
     },

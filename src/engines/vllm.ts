@@ -12,8 +12,8 @@ import { TOKENIZE } from './token-counter.ts';
 const DIALECT: Dialect = {
   continuesAssistant: true,
   honoursPriority: true,
-    // 0.32 refuses more with 400 `too_long`; seen on the real server.
-    stopsMax: 4,
+  // 0.32 refuses more with 400 `too_long`; seen on the real server.
+  stopsMax: 4,
   // Ascending; only honoured with `--scheduling-policy priority` (engines.md §3.3).
   priorities: { interactive: 0, ambient: 10 },
   reportsRunningUsage: true,

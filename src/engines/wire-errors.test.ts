@@ -29,6 +29,19 @@ const REFUSALS: readonly (readonly [number, string, ErrorCode, string])[] = [
     '2048',
   ],
   [400, '{"error":{"message":"temperature is -1"}}', 'bad_request', 'temperature'],
+  // vLLM 0.32.0, heard from a real one on 2026-11-21
+  [
+    400,
+    '{"error":{"message":"max_tokens=5000 cannot be greater than max_model_len=2048. Please request fewer output tokens. (parameter=max_tokens, value=5000)","type":"BadRequestError","param":"max_tokens","code":400}}',
+    'context_length_exceeded',
+    '5000',
+  ],
+  [
+    400,
+    '{"error":{"message":"1 validation error:\\n  {\'type\': \'too_long\', \'loc\': \'body.stop\'}","type":"Bad Request","param":"body.stop","code":400}}',
+    'bad_request',
+    'body.stop',
+  ],
   // SGLang, 2026-02-26
   [500, '{"object":"error","message":"boom","type":"x","code":500}', 'engine_error', 'boom'],
   [503, '{"object":"error","message":"The request queue is full."}', 'overloaded', 'queue is full'],

@@ -54,9 +54,12 @@ const CONTEXT_NAMES: ReadonlySet<string> = new Set([
 /** Azure's filter at the prompt (engines.md §10.2); the second stands in `innererror`'s place at some gateways. */
 const FILTER_NAMES: ReadonlySet<string> = new Set(['content_filter', 'ResponsibleAIPolicyViolation']);
 
-/** vLLM, SGLang, llama-server, trtllm-serve: "context"; TGI: "must have less than 4096 tokens"; others: "too long". */
+/**
+ * vLLM, SGLang, llama-server, trtllm-serve: "context"; vLLM of an answer alone over it: "max_model_len"; TGI: "must have
+ * less than 4096 tokens"; others: "too long".
+ */
 const CONTEXT_WORDS =
-  /context|too long|too many tokens|maximum.*tokens|tokens.*maximum|must have less than|max_num_tokens/i;
+  /context|max_model_len|too long|too many tokens|maximum.*tokens|tokens.*maximum|must have less than|max_num_tokens/i;
 
 /** What a status and the words of its body mean to the ladder. */
 function codeOf(status: number, body: unknown, text: string): ErrorCode {

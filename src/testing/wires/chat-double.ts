@@ -94,6 +94,8 @@ function check(wire: ChatWire, state: DoubleState, body: Body): void {
     throw new WireFailure(404, 'NotFoundError', `The model \`${String(body['model'])}\` does not exist.`, {
       param: 'model',
     });
+  const refused = wire.refuses?.(body) ?? null;
+  if (refused !== null) throw refused;
   if (!state.isLoaded) throw wire.notLoaded;
 }
 

@@ -48,6 +48,8 @@ export interface ChatWire {
   readonly echoesOpenMessage?: (body: Body) => boolean;
   /** The schema that the answer must follow, `json` where only that is known, null for none. Throws WireFailure. */
   readonly structureOf: (body: Body) => Body | 'json' | null;
+  /** What else of a body it does not take; left out: nothing. */
+  readonly refuses?: (body: Body) => WireFailure | null;
   readonly failure: (failure: WireFailure) => unknown;
   readonly notLoaded: WireFailure;
   readonly stopReason: 'stop' | 'stop_sequence';

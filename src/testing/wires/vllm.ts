@@ -1,10 +1,34 @@
 /**
  * vLLM's bytes, as its source writes them (0.29.0, 2026-08-17; engines.md §3): errors in a nested shape with the status
- * as code, a key that is refused with a plain text, running usage, an open last message.
+ * as code, a key that is refused with a plain text, running usage, an open last message. What it refuses of a body is as
+ * a real 0.32.0 did on 2026-11-21.
  */
 import { DOUBLE_KEY } from './chat-double.ts';
-import { type ChatWire, COMMON_WIRE, WireFailure } from './chat-wire.ts';
+import { type Body, type ChatWire, COMMON_WIRE, WireFailure } from './chat-wire.ts';
 import { metrics, page, tokenize, whileLoaded } from './pages.ts';
+
+const CONTEXT_TOKENS = 8_192;
+const STOPS_MAX = 4;
+
+function refuses(body: Body): WireFailure | null {
+  const stops = [(body['stop'] ?? []) as string | readonly string[]].flat().length;
+  if (stops > STOPS_MAX)
+    return new WireFailure(
+      400,
+      'Bad Request',
+      `1 validation error:\n  {'type': 'too_long', 'loc': 'body.stop', 'msg': 'List should have at most ${STOPS_MAX} items after validation, not ${stops}'}`,
+      { param: 'body.stop' },
+    );
+  const wanted = Number(body['max_tokens'] ?? 1);
+  if (wanted > CONTEXT_TOKENS)
+    return new WireFailure(
+      400,
+      'BadRequestError',
+      `max_tokens=${wanted} cannot be greater than max_model_len=${CONTEXT_TOKENS}. Please request fewer output tokens. (parameter=max_tokens, value=${wanted})`,
+      { param: 'max_tokens' },
+    );
+  return null;
+}
 
 export const VLLM_WIRE: ChatWire = {
   ...COMMON_WIRE,
@@ -20,10 +44,11 @@ export const VLLM_WIRE: ChatWire = {
     owned_by: 'vllm',
     root: model,
     parent: null,
-    max_model_len: 8_192,
+    max_model_len: CONTEXT_TOKENS,
     permission: [],
   }),
   openMessage: (body) => body['continue_final_message'] === true && body['add_generation_prompt'] === false,
+  refuses,
   failure: (failure) =>
     failure.type === 'plain' ? { error: failure.message } : COMMON_WIRE.failure(failure),
   routes: (state) => ({
@@ -37,7 +62,7 @@ export const VLLM_WIRE: ChatWire = {
     ),
     'POST /tokenize': tokenize('prompt', (count) => ({
       count,
-      max_model_len: 8_192,
+      max_model_len: CONTEXT_TOKENS,
       tokens: [],
       token_strs: null,
     })),
