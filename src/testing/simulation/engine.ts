@@ -137,7 +137,10 @@ export class SimulatedEngine implements Peer {
     const crash = this.#crash.signal;
     if (request.path.endsWith(wire.path)) {
       const body = JSON.parse(String(request.body)) as Record<string, unknown>;
-      return await this.#generate(wire.read(body), side, crash);
+      const loaded = wire.loads(body);
+      if (loaded === null) return await this.#generate(wire.read(body), side, crash);
+      await this.#parts.clock.sleep(5, crash);
+      return this.#reply(side, this.#condition === 'loading' ? 503 : 200, loaded);
     }
     await this.#parts.clock.sleep(1, crash);
     this.#reply(side, 200, this.#housekeeping(request));

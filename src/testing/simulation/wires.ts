@@ -26,6 +26,8 @@ export interface Wire {
   /** The end of the path that asks for words. */
   readonly path: string;
   readonly contentType: string;
+  /** The answer to a request on that path that asks for no words; null: it asks for some. */
+  loads(body: Readonly<Record<string, unknown>>): unknown;
   read(body: Readonly<Record<string, unknown>>): Asked;
   /** What comes before the first word. */
   begin(asked: Asked, counted: Counted): string;
@@ -98,6 +100,7 @@ function openAiUsage({ promptTokens, completionTokens }: Counted) {
 export const openAiWire: Wire = {
   path: '/chat/completions',
   contentType: 'text/event-stream; charset=utf-8',
+  loads: () => null,
   read: (body) => {
     const options = body['stream_options'] as { continuous_usage_stats?: unknown } | undefined;
     return {
@@ -127,6 +130,16 @@ const line = (value: unknown) => `${JSON.stringify(value)}\n`;
 export const ollamaWire: Wire = {
   path: '/api/chat',
   contentType: 'application/x-ndjson',
+  // Without messages Ollama only loads the model (engines.md §6).
+  loads: (body) =>
+    messagesOf(body).length > 0
+      ? null
+      : {
+          model: body['model'],
+          message: { role: 'assistant', content: '' },
+          done: true,
+          done_reason: body['keep_alive'] === 0 ? 'unload' : 'load',
+        },
   read: (body) => ({
     model: String(body['model']),
     ...readMessages(messagesOf(body)),
@@ -159,6 +172,7 @@ const named = (type: string, fields: Readonly<Record<string, unknown>>) =>
 export const anthropicWire: Wire = {
   path: '/v1/messages',
   contentType: 'text/event-stream; charset=utf-8',
+  loads: () => null,
   read: (body) => {
     const { prompt, ...rest } = readMessages(messagesOf(body));
     return {
