@@ -4,9 +4,9 @@
  */
 import { EventStreamParser } from './event-stream.ts';
 import { keyStore } from './key.ts';
-import type { DialogueBody, DialogueEvent, Readiness } from './wire.ts';
+import type { DialogueBody, DialogueEvent, JobEvent, Readiness } from './wire.ts';
 
-const POLL_TIMEOUT_MS = 8_000;
+const ANSWER_TIMEOUT_MS = 8_000;
 
 /** Addresses are relative to the page, so that the console also works behind a proxy that puts it under a path. */
 function address(path: string): URL {
@@ -55,15 +55,33 @@ async function troubleOf(response: Response, key: string | null): Promise<Troubl
   }
 }
 
-/** GET as JSON. Throws Trouble; cancelling `signal` rejects with its reason. */
-export async function read<T>(path: string, signal: AbortSignal): Promise<T> {
+async function asJson<T>(path: string, init: RequestInit, signal: AbortSignal): Promise<T> {
   const { key } = keyStore.state();
   const response = await fetch(address(path), {
-    headers: headers(key, { accept: 'application/json' }),
-    signal: AbortSignal.any([signal, AbortSignal.timeout(POLL_TIMEOUT_MS)]),
+    ...init,
+    headers: headers(key, {
+      accept: 'application/json',
+      ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+    }),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
   });
   if (!response.ok) throw await troubleOf(response, key);
   return (await response.json()) as T;
+}
+
+/** GET as JSON. Throws Trouble; cancelling `signal` rejects with its reason. */
+export function read<T>(path: string, signal: AbortSignal): Promise<T> {
+  return asJson(path, {}, signal);
+}
+
+/** POST of a JSON body, or DELETE without one. As `read`. */
+export function send<T>(
+  method: 'POST' | 'DELETE',
+  path: string,
+  body: object | undefined,
+  signal: AbortSignal,
+): Promise<T> {
+  return asJson(path, { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }, signal);
 }
 
 /** `/readyz`, whose 503 is an answer too. */
@@ -71,7 +89,7 @@ export async function readReadiness(signal: AbortSignal): Promise<Readiness> {
   const { key } = keyStore.state();
   const response = await fetch(address('/readyz'), {
     headers: headers(key, { accept: 'application/json' }),
-    signal: AbortSignal.any([signal, AbortSignal.timeout(POLL_TIMEOUT_MS)]),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
   });
   if (!response.ok && response.status !== 503) throw await troubleOf(response, key);
   const said = (await response.json().catch(() => ({}))) as Partial<Readiness>;
@@ -83,18 +101,36 @@ export async function readReadiness(signal: AbortSignal): Promise<Readiness> {
   };
 }
 
-const KNOWN = new Set(['accepted', 'filler', 'sentence', 'action', 'done', 'error']);
+const DIALOGUE_EVENTS = ['accepted', 'filler', 'sentence', 'action', 'done', 'error'];
+const JOB_EVENTS = ['status', 'done', 'error'];
 
 /**
  * One dialogue as its events. Aborting `signal` hangs up, which is how an NPC is interrupted. Throws Trouble when the
  * gateway refuses or the connection breaks; a stream that ends without `done` or `error` throws `stream_cut`.
  */
-export async function* dialogue(body: DialogueBody, signal: AbortSignal): AsyncGenerator<DialogueEvent> {
+export function dialogue(body: DialogueBody, signal: AbortSignal): AsyncGenerator<DialogueEvent> {
+  const init = { method: 'POST', body: JSON.stringify({ ...body, stream: true }) };
+  return events('/v1/dialogue', init, DIALOGUE_EVENTS, signal);
+}
+
+/** A job as its events, the state it is in first. Hanging up leaves the job alone. Throws as `dialogue`. */
+export function followJob(id: string, signal: AbortSignal): AsyncGenerator<JobEvent> {
+  return events(`/v1/jobs/${encodeURIComponent(id)}/events`, {}, JOB_EVENTS, signal);
+}
+
+async function* events<Event>(
+  path: string,
+  init: { readonly method?: string; readonly body?: string },
+  known: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<Event> {
   const { key } = keyStore.state();
-  const response = await fetch(address('/v1/dialogue'), {
-    method: 'POST',
-    headers: headers(key, { 'content-type': 'application/json', accept: 'text/event-stream' }),
-    body: JSON.stringify({ ...body, stream: true }),
+  const response = await fetch(address(path), {
+    ...init,
+    headers: headers(key, {
+      accept: 'text/event-stream',
+      ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+    }),
     signal,
   });
   if (!response.ok || response.body === null) throw await troubleOf(response, key);
@@ -109,8 +145,8 @@ export async function* dialogue(body: DialogueBody, signal: AbortSignal): AsyncG
       });
       if (done) throw new Trouble('stream_cut', 'The stream ended before the line did.');
       for (const { event, data } of parser.push(decoder.decode(value, { stream: true }))) {
-        if (!KNOWN.has(event)) continue;
-        yield { type: event, data: JSON.parse(data) as unknown } as DialogueEvent;
+        if (!known.includes(event)) continue;
+        yield { type: event, data: JSON.parse(data) as unknown } as Event;
         if (event === 'done' || event === 'error') return;
       }
     }

@@ -1,20 +1,25 @@
 /**
  * The frame around every page: header with the cue light, the cast at the side, the page, the service panel. It owns
- * what must outlive a page: conversations, the scene, the key, and what the service last said of itself.
+ * what must outlive a page: conversations, jobs, the scene, the key, and what the service last said of itself.
  */
 import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { Trouble } from './api.ts';
 import { keyStore } from './key.ts';
 import { CastPage } from './pages/cast.tsx';
+import { JobsPage } from './pages/jobs.tsx';
+import { ServicePage } from './pages/service.tsx';
 import { TalkPage } from './pages/talk.tsx';
 import { CastList } from './parts/cast-list.tsx';
 import { Header } from './parts/header.tsx';
 import { KeyForm } from './parts/key-form.tsx';
 import { Notice } from './parts/notice.tsx';
 import { ServicePanel } from './parts/service-panel.tsx';
+import { SpendingBanner } from './parts/spending-banner.tsx';
 import { parseRoute, useHash } from './route.ts';
+import { useJobs } from './use-jobs.ts';
 import { useLive } from './use-live.ts';
 import { useRead } from './use-read.ts';
+import { useSpendingSwitch } from './use-spending-switch.ts';
 import { type Scene, useTalk } from './use-talk.ts';
 import type { NpcSummary } from './wire.ts';
 
@@ -22,8 +27,10 @@ export function Console() {
   const hash = useHash();
   const route = useMemo(() => parseRoute(hash), [hash]);
   const key = useSyncExternalStore(keyStore.subscribe, keyStore.state);
-  const live = useLive(key.generation);
+  const [live, tellSpending] = useLive(key.generation);
+  const onOff = useSpendingSwitch(tellSpending);
   const talk = useTalk();
+  const jobs = useJobs(key.generation);
   const [scene, setScene] = useState<Scene>({ playerName: '', location: '', mood: '', tier: '' });
   // The cast is read again whenever the gateway comes back, becomes ready, or another key was given.
   const stamp = `${key.generation} ${live.connection === 'lost'} ${live.readiness?.ready ?? false}`;
@@ -31,37 +38,48 @@ export function Console() {
   const npcs = cast.data?.data ?? null;
   const npc = npcs?.find((one) => one.npc_id === route.npcId) ?? null;
 
+  const { view } = route;
+  const title = view === 'service' ? 'Service' : view === 'jobs' ? 'Jobs' : npc?.name;
   useEffect(() => {
-    document.title = npc ? `${npc.name} · Greenroom` : 'Greenroom';
-  }, [npc]);
+    document.title = title ? `${title} · Greenroom` : 'Greenroom';
+  }, [title]);
 
   const isUnknown = npcs !== null && route.npcId !== null && npc === null;
-  const page = route.view === 'cast' ? 'cast' : 'talk';
   return (
     <>
       <button type="button" className="skip" onClick={skipToMain}>
         Skip to the page
       </button>
-      <Header view={page} npcId={route.npcId} live={live} hasKey={key.key !== null} />
+      <div className="top">
+        <Header view={view} npcId={route.npcId} live={live} hasKey={key.key !== null} />
+        {live.spending?.off && !key.isWanted && <SpendingBanner />}
+      </div>
       {live.connection === 'lost' && (
         <div className="banner" role="alert">
           <Notice trouble={new Trouble('unreachable', '')} />
         </div>
       )}
-      {key.isWanted ? (
+      {key.isWanted && (
         <main id="main" className="lone" tabIndex={-1}>
           <KeyForm wasRefused={key.key !== null} />
         </main>
-      ) : (
+      )}
+      {!key.isWanted && (view === 'service' || view === 'jobs') && (
+        <main id="main" className="whole" tabIndex={-1}>
+          {view === 'service' && <ServicePage live={live} onOff={onOff} />}
+          {view === 'jobs' && <JobsPage jobs={jobs} npcs={npcs ?? []} />}
+        </main>
+      )}
+      {!key.isWanted && (view === 'talk' || view === 'cast') && (
         <div className="frame" data-chosen={route.npcId !== null}>
-          <CastList npcs={npcs} trouble={cast.trouble} view={page} chosenId={route.npcId} live={live} />
+          <CastList npcs={npcs} trouble={cast.trouble} view={view} chosenId={route.npcId} live={live} />
           <main id="main" tabIndex={-1}>
             {isUnknown && <Notice trouble={new Trouble('unknown_npc', `Asked for: ${route.npcId}`)} />}
             {!npc && !isUnknown && <Welcome hasCast={npcs !== null} />}
-            {npc && page === 'talk' && (
+            {npc && view === 'talk' && (
               <TalkPage key={npc.npc_id} npc={npc} talk={talk} scene={scene} onScene={setScene} live={live} />
             )}
-            {npc && page === 'cast' && (
+            {npc && view === 'cast' && (
               <CastPage key={npc.npc_id} npc={npc} sheet={route.sheet} stamp={stamp} />
             )}
           </main>

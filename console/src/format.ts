@@ -12,6 +12,16 @@ export function dollars(value: number): string {
   return value < 0.01 ? `$${value.toFixed(6)}` : `$${value.toFixed(2)}`;
 }
 
+/** A sum of a ledger in US dollars, whose figures stand below each other: four places. */
+export function ledgerDollars(value: number): string {
+  return value.toLocaleString('en', {
+    style: 'currency',
+    currency: 'USD',
+    minimumFractionDigits: 4,
+    maximumFractionDigits: 4,
+  });
+}
+
 export function count(value: number): string {
   return value.toLocaleString('en');
 }

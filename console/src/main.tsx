@@ -3,9 +3,13 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Console } from './console.tsx';
 import './styles/tokens.css';
+import './styles/base.css';
+import './styles/cast-list.css';
+import './styles/service.css';
 import './styles/frame.css';
 import './styles/talk.css';
 import './styles/cast.css';
+import './styles/jobs.css';
 
 const root = document.getElementById('root');
 if (root)

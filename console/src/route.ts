@@ -1,11 +1,19 @@
-/** The address as a place in the console: `#/talk/<npc>` and `#/cast/<npc>/<sheet>`. Anything else is the start. */
+/**
+ * The address as a place in the console: `#/talk/<npc>`, `#/cast/<npc>/<sheet>`, `#/jobs`, `#/service`. Anything else is
+ * the start.
+ */
 import { useSyncExternalStore } from 'react';
 
 export const SHEETS = ['persona', 'prompt', 'lines'] as const;
 export type Sheet = (typeof SHEETS)[number];
 
+/** Of an NPC each. */
+export type CastView = 'talk' | 'cast';
+const VIEWS = ['talk', 'cast', 'jobs', 'service'] as const;
+export type View = (typeof VIEWS)[number];
+
 export interface Route {
-  readonly view: 'talk' | 'cast';
+  readonly view: View;
   readonly npcId: string | null;
   readonly sheet: Sheet;
 }
@@ -13,7 +21,7 @@ export interface Route {
 export function parseRoute(hash: string): Route {
   const [view, npc, sheet] = hash.replace(/^#\/?/, '').split('/');
   return {
-    view: view === 'cast' ? 'cast' : 'talk',
+    view: VIEWS.find((known) => known === view) ?? 'talk',
     npcId: npc ? decodeLoosely(npc) : null,
     sheet: SHEETS.find((known) => known === sheet) ?? 'persona',
   };
@@ -28,7 +36,7 @@ function decodeLoosely(part: string): string {
   }
 }
 
-export function routeHash(view: Route['view'], npcId: string | null, sheet?: Sheet): string {
+export function routeHash(view: View, npcId: string | null, sheet?: Sheet): string {
   const parts = [view, ...(npcId === null ? [] : [encodeURIComponent(npcId)]), ...(sheet ? [sheet] : [])];
   return `#/${parts.join('/')}`;
 }

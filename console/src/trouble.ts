@@ -1,5 +1,6 @@
 /** Failures as sentences: what happened and what to do. The gateway's own detail follows where it adds something. */
 import type { Trouble } from './api.ts';
+import { words } from './format.ts';
 
 const SENTENCES: Readonly<Record<string, string>> = {
   unreachable: 'The gateway does not answer. Start it with “npm start”; this page tries again by itself.',
@@ -18,6 +19,14 @@ const SENTENCES: Readonly<Record<string, string>> = {
   engine_error: 'The engine failed at this line. Say it again; the log holds the reason.',
   deadline_exceeded: 'The answer took longer than its deadline. Say it again, or choose a lower tier.',
   store_unavailable: 'The store cannot be reached. Check the data folder or DATABASE_URL.',
+  spending_off: 'All paid calls are stopped. Allow them again on the Service page.',
+  budget_exceeded:
+    'A spending cap is reached. Raise it in the configuration, or wait for the next day (UTC).',
+  engine_account:
+    'The engine refuses our account. Check its API key, credit and spend limit at the provider.',
+  interrupted:
+    'The process that worked on it ended. It may have been billed, so it is not run again: submit it anew.',
+  unknown_job: 'There is no job with this id any more.',
   bad_request: 'The gateway did not accept this request. Change what the detail names.',
   body_too_large: 'That was too long. Say it in fewer words.',
   not_found:
@@ -40,16 +49,17 @@ export function troubleText(trouble: Pick<Trouble, 'code' | 'message'>): Trouble
 
 const CAUSES: Readonly<Record<string, string>> = {
   timeout: 'the engine was too slow for the deadline',
-  overload: 'the queue was too long for the deadline',
-  backend_error: 'the engine failed at this line',
+  overload: 'the engine was full, or had asked for a pause',
+  backend_error: 'the engine failed at this line, or is taken out after failures',
   safety: 'the guard stopped what the model wrote',
   repetition: 'the model repeated itself',
-  budget: 'the budget is spent',
-  offline: 'no engine is up',
-  disabled: 'generation is switched off',
+  budget: 'no more may be spent: a cap is reached, or paid calls are stopped',
+  offline: 'the engine above is not up',
+  disabled: 'the engine is switched off, or its account was refused',
 };
 
-/** Why a reply came from lower down the ladder. */
-export function causeText(cause: string): string {
-  return CAUSES[cause] ?? cause;
+/** Why a reply came from lower down the ladder; `kind` is that of its source. */
+export function causeText(cause: string, kind: string): string {
+  if (cause === 'offline' && kind !== 'engine') return 'no engine is up';
+  return CAUSES[cause] ?? words(cause);
 }

@@ -96,6 +96,12 @@ export interface EngineStatus {
   readonly kind?: string;
   readonly stage?: string;
   readonly model?: string | null;
+  readonly model_version?: string | null;
+  /** Of the engine itself, as it says. */
+  readonly version?: string | null;
+  readonly breaker?: string;
+  /** Why no line may go there now; null when one may. */
+  readonly unusable?: string | null;
   readonly running?: number;
   readonly waiting?: number;
   readonly restarts?: number;
@@ -108,9 +114,57 @@ export interface ServiceStatus {
   readonly uptime_s?: number;
   readonly engines?: readonly EngineStatus[];
   readonly dialogues?: { readonly active: number };
-  readonly store?: { readonly kind: string; readonly healthy: boolean };
+  readonly store?: { readonly kind: string; readonly healthy: boolean; readonly failure?: string | null };
   readonly event_loop_delay_ms_p99?: number | null;
 }
+
+interface Amounts {
+  readonly spent_usd: number;
+  /** The most that calls under way may cost. */
+  readonly held_usd: number;
+}
+
+export interface SpendingStatus {
+  /** Whether the operator stopped all paid calls. */
+  readonly off: boolean;
+  /** Of this gateway. */
+  readonly calls_in_flight: number;
+  /** Today (UTC) over all gateways of the store; null while the store cannot be asked. */
+  readonly day:
+    | (Amounts & { readonly date: string; readonly tiers: Readonly<Record<string, Amounts>> })
+    | null;
+}
+
+export interface JobBody {
+  readonly prompt: string;
+  readonly tier: number;
+  readonly npc_id?: string;
+  readonly max_tokens?: number;
+}
+
+export interface Job {
+  readonly id: string;
+  readonly status: string;
+  readonly npc_id?: string;
+  readonly tier: number;
+  /** Epoch milliseconds, as the other two. */
+  readonly created_at: number;
+  readonly started_at?: number;
+  readonly ended_at?: number;
+  readonly result?: {
+    readonly text: string;
+    readonly finish_reason: string;
+    readonly engine: string;
+    readonly model: string | null;
+    readonly usage: Outcome['usage'];
+  };
+  readonly error?: { readonly code: string; readonly reason?: string; readonly message: string };
+}
+
+export type JobEvent =
+  | { readonly type: 'status'; readonly data: Pick<Job, 'id' | 'status'> }
+  | { readonly type: 'done'; readonly data: Job }
+  | { readonly type: 'error'; readonly data: WireError };
 
 export interface Persona {
   readonly id: string;

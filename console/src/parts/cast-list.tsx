@@ -2,7 +2,7 @@
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from 'react';
 import type { Trouble } from '../api.ts';
 import { words } from '../format.ts';
-import { type Route, routeHash } from '../route.ts';
+import { type CastView, routeHash } from '../route.ts';
 import type { Live } from '../use-live.ts';
 import type { NpcSummary } from '../wire.ts';
 import { Notice } from './notice.tsx';
@@ -10,7 +10,7 @@ import { Notice } from './notice.tsx';
 interface CastListProps {
   readonly npcs: readonly NpcSummary[] | null;
   readonly trouble: Trouble | null;
-  readonly view: Route['view'];
+  readonly view: CastView;
   readonly chosenId: string | null;
   readonly live: Live;
 }

@@ -1,7 +1,7 @@
-/** The name, the two views, and the cue light: whether the service can take a line, in a shape and in a word. */
+/** The name, the views, and the cue light: whether the service can take a line, in a shape and in a word. */
 import { words } from '../format.ts';
 import { keyStore } from '../key.ts';
-import { type Route, routeHash } from '../route.ts';
+import { routeHash, type View } from '../route.ts';
 import type { Live } from '../use-live.ts';
 
 export function cue(live: Live): { tone: 'go' | 'standby' | 'dark'; text: string } {
@@ -14,8 +14,15 @@ export function cue(live: Live): { tone: 'go' | 'standby' | 'dark'; text: string
   return { tone: 'standby', text: typeof percent === 'number' ? `${text} ${Math.floor(percent)} %` : text };
 }
 
+const VIEWS: readonly { readonly view: View; readonly name: string }[] = [
+  { view: 'talk', name: 'Talk' },
+  { view: 'cast', name: 'Cast' },
+  { view: 'jobs', name: 'Jobs' },
+  { view: 'service', name: 'Service' },
+];
+
 interface HeaderProps {
-  readonly view: Route['view'];
+  readonly view: View;
   readonly npcId: string | null;
   readonly live: Live;
   readonly hasKey: boolean;
@@ -29,20 +36,16 @@ export function Header({ view, npcId, live, hasKey }: HeaderProps) {
         Greenroom
       </a>
       <nav aria-label="Views">
-        <a
-          className="view-link"
-          href={routeHash('talk', npcId)}
-          aria-current={view === 'talk' ? 'page' : undefined}
-        >
-          Talk
-        </a>
-        <a
-          className="view-link"
-          href={routeHash('cast', npcId)}
-          aria-current={view === 'cast' ? 'page' : undefined}
-        >
-          Cast
-        </a>
+        {VIEWS.map(({ view: one, name }) => (
+          <a
+            className="view-link"
+            key={one}
+            href={routeHash(one, one === 'talk' || one === 'cast' ? npcId : null)}
+            aria-current={view === one ? 'page' : undefined}
+          >
+            {name}
+          </a>
+        ))}
       </nav>
       <div className="header-end">
         {hasKey && (

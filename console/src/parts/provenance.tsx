@@ -29,36 +29,21 @@ export function Provenance({ reply }: { reply: Reply }) {
 
 function FullNote({ outcome }: { outcome: Outcome }) {
   const { source, usage, timing, conversation } = outcome;
-  const cachedShare = usage.prompt_tokens > 0 ? usage.cached_tokens / usage.prompt_tokens : 0;
   return (
     <aside className="margin" aria-label="Where this reply came from">
       <p className="margin-kind" data-kind={source.kind}>
         {KINDS[source.kind] ?? source.kind}
       </p>
-      {source.cause && <p className="margin-cause">Fell back: {causeText(source.cause)}.</p>}
+      {source.cause && <p className="margin-cause">Fell back: {causeText(source.cause, source.kind)}.</p>}
       <p className="margin-model">
         {[source.engine, source.model, source.adapter].filter(Boolean).join(' / ')}
       </p>
+      {source.model_version && <p className="margin-model">version {source.model_version}</p>}
       <dl>
-        <Figure name="rung">{source.rung}</Figure>
-        <Figure name="prompt">
-          {count(usage.prompt_tokens)} <span className="unit">tokens</span>
+        <Figure name="rung" title="Its place on the ladder of the tier; 0 is the first choice">
+          {source.rung === 0 ? '0, first choice' : source.rung}
         </Figure>
-        <Figure name="cached">
-          {usage.prompt_tokens > 0 && (
-            <meter
-              className="share"
-              min={0}
-              max={1}
-              value={cachedShare}
-              aria-label="Share of the prompt that was cached"
-            />
-          )}{' '}
-          {count(usage.cached_tokens)} <span className="unit">tokens</span>
-        </Figure>
-        <Figure name="completion">
-          {count(usage.completion_tokens)} <span className="unit">tokens</span>
-        </Figure>
+        {usage.prompt_tokens + usage.completion_tokens > 0 && <Tokens usage={usage} />}
         <Figure name="TTFT" title="Time to first token">
           {milliseconds(timing.ttft_ms)}
         </Figure>
@@ -66,11 +51,36 @@ function FullNote({ outcome }: { outcome: Outcome }) {
           {milliseconds(timing.ttfs_ms)}
         </Figure>
         <Figure name="total">{milliseconds(timing.total_ms)}</Figure>
-        <Figure name="cost">{dollars(usage.cost_usd)}</Figure>
+        {usage.cost_usd > 0 && <Figure name="cost">{dollars(usage.cost_usd)}</Figure>}
       </dl>
       {outcome.finish_reason === 'length' && <p className="margin-cause">Stopped at its length limit.</p>}
       {conversation?.stored === false && <p className="margin-cause">Not kept: the store did not answer.</p>}
     </aside>
+  );
+}
+
+/** What was read and written for this line, by engines that failed at it too. */
+function Tokens({ usage }: Pick<Outcome, 'usage'>) {
+  const cachedShare = usage.prompt_tokens > 0 ? usage.cached_tokens / usage.prompt_tokens : 0;
+  return (
+    <>
+      <Figure name="prompt">
+        {count(usage.prompt_tokens)} <span className="unit">tokens</span>
+      </Figure>
+      <Figure name="cached">
+        <meter
+          className="share"
+          min={0}
+          max={1}
+          value={cachedShare}
+          aria-label="Share of the prompt that was cached"
+        />{' '}
+        {count(usage.cached_tokens)} <span className="unit">tokens</span>
+      </Figure>
+      <Figure name="completion">
+        {count(usage.completion_tokens)} <span className="unit">tokens</span>
+      </Figure>
+    </>
   );
 }
 

@@ -1,15 +1,16 @@
-/** The service as it is now: the stages of its start, each engine's queue, and the health of the process. */
-import { count, milliseconds, uptime, words } from '../format.ts';
+/** The service at a glance, beside every page: the stages of its start, each engine in a word, the process. */
+import { count, ledgerDollars, milliseconds, uptime, words } from '../format.ts';
 import { useIsWide } from '../use-is-wide.ts';
 import type { Live } from '../use-live.ts';
-import type { EngineStatus, Readiness } from '../wire.ts';
+import type { EngineStatus, Readiness, ServiceStatus } from '../wire.ts';
+import { EngineLamp } from './engines-table.tsx';
 import { Notice } from './notice.tsx';
 
 const STAGES = ['fetching', 'loading', 'warming', 'ready'];
 
 export function ServicePanel({ live }: { live: Live }) {
   const isWide = useIsWide();
-  const { readiness, status, statusTrouble } = live;
+  const { readiness, status, statusTrouble, spending } = live;
   return (
     <aside className="service" aria-label="Service">
       {readiness && !readiness.ready && <Stages readiness={readiness} />}
@@ -22,40 +23,17 @@ export function ServicePanel({ live }: { live: Live }) {
         {status?.engines?.map((engine) => (
           <Engine key={engine.name} engine={engine} />
         ))}
-        {status && (
+        {status && <ServiceFacts status={status} />}
+        {spending?.day && (
           <dl className="facts">
-            {status.dialogues && (
-              <>
-                <dt>Dialogues now</dt>
-                <dd>{count(status.dialogues.active)}</dd>
-              </>
-            )}
-            {status.store && (
-              <>
-                <dt>Store</dt>
-                <dd data-tone={status.store.healthy ? undefined : 'bad'}>
-                  {status.store.kind}
-                  {status.store.healthy ? '' : ', unreachable'}
-                </dd>
-              </>
-            )}
-            <dt>
-              <abbr title="99th percentile of how late the gateway's event loop runs">Event loop p99</abbr>
-            </dt>
-            <dd>{milliseconds(status.event_loop_delay_ms_p99)}</dd>
-            {status.uptime_s !== undefined && (
-              <>
-                <dt>Up</dt>
-                <dd>{uptime(status.uptime_s)}</dd>
-              </>
-            )}
-            {status.version && (
-              <>
-                <dt>Version</dt>
-                <dd>{status.version}</dd>
-              </>
-            )}
+            <dt>Spent today</dt>
+            <dd>{ledgerDollars(spending.day.spent_usd)}</dd>
           </dl>
+        )}
+        {status && (
+          <p>
+            <a href="#/service">Engines and spending</a>
+          </p>
         )}
         {live.connection === 'up' && statusTrouble && (
           <Notice
@@ -71,7 +49,45 @@ export function ServicePanel({ live }: { live: Live }) {
   );
 }
 
-function Stages({ readiness }: { readiness: Readiness }) {
+export function ServiceFacts({ status }: { status: ServiceStatus }) {
+  return (
+    <dl className="facts">
+      {status.dialogues && (
+        <>
+          <dt>Dialogues now</dt>
+          <dd>{count(status.dialogues.active)}</dd>
+        </>
+      )}
+      {status.store && (
+        <>
+          <dt>Store</dt>
+          <dd data-tone={status.store.healthy ? undefined : 'bad'} title={status.store.failure ?? undefined}>
+            {status.store.kind}
+            {status.store.healthy ? '' : `: ${status.store.failure ?? 'does not answer'}`}
+          </dd>
+        </>
+      )}
+      <dt>
+        <abbr title="99th percentile of how late the gateway's event loop runs">Event loop p99</abbr>
+      </dt>
+      <dd>{milliseconds(status.event_loop_delay_ms_p99)}</dd>
+      {status.uptime_s !== undefined && (
+        <>
+          <dt>Up</dt>
+          <dd>{uptime(status.uptime_s)}</dd>
+        </>
+      )}
+      {status.version && (
+        <>
+          <dt>Version</dt>
+          <dd>{status.version}</dd>
+        </>
+      )}
+    </dl>
+  );
+}
+
+export function Stages({ readiness }: { readiness: Readiness }) {
   const at = STAGES.indexOf(readiness.stage);
   const { percent } = readiness;
   return (
@@ -106,25 +122,17 @@ function Stages({ readiness }: { readiness: Readiness }) {
 function Engine({ engine }: { engine: EngineStatus }) {
   return (
     <section className="engine">
-      <h3>
-        {engine.name} {engine.stage && <span className="engine-stage">{words(engine.stage)}</span>}
-      </h3>
+      <h3>{engine.name}</h3>
+      <EngineLamp engine={engine} />
       {engine.model && <p className="engine-model">{engine.model}</p>}
-      <dl className="counts">
-        <div>
-          <dt>running</dt>
-          <dd>{engine.running ?? 0}</dd>
-        </div>
-        <div>
-          <dt>waiting</dt>
-          <dd>{engine.waiting ?? 0}</dd>
-        </div>
-        <div>
-          <dt>restarts</dt>
-          <dd data-tone={engine.restarts ? 'warn' : undefined}>{engine.restarts ?? 0}</dd>
-        </div>
-      </dl>
-      {engine.reason && <p className="engine-reason">{engine.reason}</p>}
+      <p className="engine-load">
+        {engine.running ?? 0} running, {engine.waiting ?? 0} waiting
+        {engine.restarts ? (
+          <span data-tone="warn">
+            , {engine.restarts} {engine.restarts === 1 ? 'restart' : 'restarts'}
+          </span>
+        ) : null}
+      </p>
     </section>
   );
 }

@@ -1,0 +1,47 @@
+/** The service for its operator: which engines take lines, what is spent, and the health of the process. */
+import { EnginesTable } from '../parts/engines-table.tsx';
+import { Notice } from '../parts/notice.tsx';
+import { ServiceFacts, Stages } from '../parts/service-panel.tsx';
+import { SpendingPanel } from '../parts/spending-panel.tsx';
+import type { Live } from '../use-live.ts';
+import type { SpendingSwitch } from '../use-spending-switch.ts';
+
+interface ServicePageProps {
+  readonly live: Live;
+  readonly onOff: SpendingSwitch;
+}
+
+export function ServicePage({ live, onOff }: ServicePageProps) {
+  const { readiness, status, statusTrouble } = live;
+  return (
+    <div className="operations">
+      <h1>Service</h1>
+      {readiness && !readiness.ready && <Stages readiness={readiness} />}
+      {live.connection === 'up' && statusTrouble && (
+        <Notice
+          trouble={
+            statusTrouble.code === 'forbidden'
+              ? { code: 'forbidden', message: 'This key may talk, but not see the service.' }
+              : statusTrouble
+          }
+        />
+      )}
+      <section className="part" aria-labelledby="engines">
+        <h2 id="engines">Engines</h2>
+        {status?.engines && status.engines.length > 0 && <EnginesTable engines={status.engines} />}
+        {status?.engines?.length === 0 && (
+          <p className="empty">None is configured: every line is a written one. Name some under “engines”.</p>
+        )}
+        {!status && !statusTrouble && <p className="empty">Asking the gateway…</p>}
+        {live.connection === 'lost' && <p className="empty">No answer. Trying again.</p>}
+      </section>
+      <SpendingPanel live={live} onOff={onOff} />
+      {status && (
+        <section className="part" aria-labelledby="process">
+          <h2 id="process">Process</h2>
+          <ServiceFacts status={status} />
+        </section>
+      )}
+    </div>
+  );
+}

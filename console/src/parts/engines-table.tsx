@@ -1,0 +1,84 @@
+/** One row an engine: whether it takes lines, in words and in a shape, and what happens next if it does not. */
+import { engineState } from '../engine-state.ts';
+import type { EngineStatus } from '../wire.ts';
+
+export function EnginesTable({ engines }: { engines: readonly EngineStatus[] }) {
+  return (
+    <table className="engines">
+      <caption className="unseen">Engines</caption>
+      <thead>
+        <tr>
+          <th scope="col">Engine</th>
+          <th scope="col">State</th>
+          <th scope="col" className="figure">
+            Running
+          </th>
+          <th scope="col" className="figure">
+            Waiting
+          </th>
+          <th scope="col" className="figure">
+            Restarts
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {engines.map((engine) => (
+          <EngineRow key={engine.name} engine={engine} />
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function EngineRow({ engine }: { engine: EngineStatus }) {
+  const { tone, next } = engineState(engine);
+  return (
+    <tr data-tone={tone}>
+      <th scope="row">
+        <span className="engine-name">{engine.name}</span>
+        <span className="engine-model">{modelText(engine)}</span>
+        <span className="engine-model">{processText(engine)}</span>
+      </th>
+      <td className="engine-state">
+        <EngineLamp engine={engine} />
+        {next && <p className="hint">{next}</p>}
+        {engine.reason && engine.reason !== engine.stage && tone !== 'go' && (
+          <p className="engine-reason">{engine.reason}</p>
+        )}
+      </td>
+      <td className="figure" data-label="running">
+        {engine.running ?? 0}
+      </td>
+      <td className="figure" data-label="waiting">
+        {engine.waiting ?? 0}
+      </td>
+      <td className="figure" data-label="restarts" data-tone={engine.restarts ? 'warn' : undefined}>
+        {engine.restarts ?? 0}
+      </td>
+    </tr>
+  );
+}
+
+/** The state as a shape and words: full, half or empty, so that no colour needs to be told apart. */
+export function EngineLamp({ engine }: { engine: EngineStatus }) {
+  const { tone, words: said } = engineState(engine);
+  return (
+    <p className="lamp" data-tone={tone}>
+      <span className="lamp-shape" aria-hidden="true" />
+      {said}
+    </p>
+  );
+}
+
+function modelText({ model, model_version: version }: EngineStatus): string {
+  if (!model) return version ?? '';
+  // A version often repeats the model: `llama-3.1-8b@2026-05`.
+  if (!version || version === model) return model;
+  return version.startsWith(model) ? version : `${model} @ ${version}`;
+}
+
+function processText({ kind, version, pid }: EngineStatus): string {
+  return [kind && (version ? `${kind} ${version}` : kind), typeof pid === 'number' ? `process ${pid}` : null]
+    .filter(Boolean)
+    .join(', ');
+}
