@@ -16,6 +16,7 @@ import { Admission } from '../routing/admission.ts';
 import { CanaryWatch } from '../routing/canary.ts';
 import type { CanaryOptions } from '../routing/options.ts';
 import { Replica, type ReplicaSettings } from '../routing/replica.ts';
+import { boundedCounter } from './bounded-counter.ts';
 import { dummyLine, speakDummyLine } from './dummy-line.ts';
 
 export interface HostState {
@@ -109,9 +110,9 @@ export class Host implements AsyncDisposable {
     this.#engine = driver.engine;
     this.#prepare = driver.prepare ?? null;
     this.probe = driver.probe;
-    this.counter = driver.counter;
+    this.counter = boundedCounter(driver.counter, parts.runtime.clock);
     this.replica = new Replica(
-      { ...settings, ...parts.routing, engine: driver.engine, counter: driver.counter },
+      { ...settings, ...parts.routing, engine: driver.engine, counter: this.counter },
       parts.runtime,
     );
     this.shortAdmission = new Admission(
