@@ -20,6 +20,7 @@ import {
   greenroomEngine,
   llamaServerTarget,
   ollamaTarget,
+  PLACES,
   ROOT,
   startTarget,
   type Target,
@@ -36,7 +37,7 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     faults: { type: 'string' },
-    lines: { type: 'string', default: '1.2' },
+    lines: { type: 'string', default: '1' },
     seed: { type: 'string', default: '1' },
     log: { type: 'string' },
     out: { type: 'string', default: path.join(ROOT, 'bench/results/chaos.json') },
@@ -46,7 +47,7 @@ const { values: flags } = parseArgs({
 const QUICK_FAULTS = ['kill-embedded', 'garbage', 'kill-gateway'];
 const PLAYERS = 8;
 /** Short for a small model on two busy cores: then the rungs below are needed, which is what is looked at. */
-const DEADLINE_MS = { 1: 4_000, 2: 5_000, 3: 6_000, 4: 8_000 } as const;
+const DEADLINE_MS = { 1: 5_000, 2: 6_000, 3: 7_000, 4: 8_000 } as const;
 const RUN_MAX_MS = flags.quick ? 58_000 : 350_000;
 /** Kept for the last lines, the end of the processes and the file. */
 const END_MS = flags.quick ? 8_000 : 25_000;
@@ -54,9 +55,11 @@ const END_MS = flags.quick ? 8_000 : 25_000;
 const LIFE_MS = RUN_MAX_MS + END_MS;
 const FAULT_MS = flags.quick ? 4_000 : 7_000;
 const CALM_MS = flags.quick ? 4_000 : 10_000;
-const RECOVERY_MAX_MS = flags.quick ? 16_000 : 25_000;
+const RECOVERY_MAX_MS = flags.quick ? 16_000 : 35_000;
 /** After a recovery, before the next blow. */
 const SETTLE_MS = 1_500;
+/** For engines that are found out again by canary lines. */
+const SETTLE_MAX_MS = flags.quick ? 0 : 8_000;
 const LOOK_MS = 100;
 
 const startedMs = performance.now();
@@ -167,7 +170,7 @@ async function run(): Promise<boolean> {
     const speaking = load.run(signal);
     speaking.catch((error: unknown) => interrupt.abort(error));
     try {
-      load.begin('calm');
+      load.begin('calm', null);
       await delay(CALM_MS, undefined, { signal });
       told.push({ key: 'calm', words: 'none', note: skipped.join('; ') });
       say('calm');
@@ -244,53 +247,62 @@ function chosen(faults: readonly Fault[]): readonly Fault[] {
   });
 }
 
-/** One blow: how long it lasts, the repair, and what is heard until what was struck speaks and is counted on again. */
+/**
+ * One blow: how long it lasts, the repair, and what is heard until the struck rung speaks and the gateway counts on what was
+ * struck. The next blow falls on a gateway that counts on every engine, or that had ten seconds to.
+ */
 async function strike(
   fault: Fault,
   gateway: Gateway,
   load: Load,
   heard: ReadonlyMap<string, readonly Heard[]>,
 ): Promise<Told> {
-  load.begin(fault.id);
+  load.begin(fault.id, fault.tier);
+  const lines = () => heard.get(fault.id) ?? [];
   const notes: (string | undefined)[] = [];
   let endedMs = performance.now();
   notes.push(await fault.begin());
-  if (fault.lasts) await delay(FAULT_MS, undefined, { signal });
-  if (fault.lasts) endedMs = performance.now();
-  load.want(fault.tier);
+  if (fault.lasts) {
+    await delay(FAULT_MS, undefined, { signal });
+    endedMs = performance.now();
+  }
   const repaired = Promise.resolve(fault.end());
   repaired.catch(() => {});
-  const again = () =>
-    (heard.get(fault.id) ?? []).find((each) => each.startedMs >= endedMs && fault.isRecovery(each));
-  const untilMs = performance.now() + RECOVERY_MAX_MS;
-  let usableMs: number | null = null;
-  while (performance.now() < untilMs && (again() === undefined || usableMs === null)) {
-    await delay(LOOK_MS, undefined, { signal });
-    if (usableMs === null && (await areUsable(fault.struck, gateway))) usableMs = performance.now() - endedMs;
-  }
+  const spokenMs = () =>
+    lines().find((each) => each.startedMs >= endedMs && fault.isRecovery(each))?.endedMs ?? null;
+  const usableMs = await watch(RECOVERY_MAX_MS, () => areUsable(fault.struck, gateway));
+  await watch(endedMs + RECOVERY_MAX_MS - performance.now(), () => spokenMs() !== null);
+  const againMs = spokenMs();
   notes.push(await repaired);
-  const first = again();
-  if (first === undefined)
-    notes.push(
-      usableMs === null
-        ? 'not usable again'
-        : `the gateway counted on it after ${(usableMs / 1_000).toFixed(1)} s`,
-    );
+  const unkept = lines().filter(({ isUnkept }) => isUnkept).length;
+  if (unkept > 0) notes.push(`${unkept} turns not kept, and the reply said so`);
+  if (usableMs === null) notes.push('the gateway did not count on it again');
+  await watch(SETTLE_MAX_MS, () => areUsable(null, gateway));
   await delay(SETTLE_MS, undefined, { signal });
   return {
     key: fault.id,
     words: fault.words,
-    recoverySeconds: first === undefined ? null : (first.endedMs - endedMs) / 1_000,
+    recoverySeconds:
+      againMs === null || usableMs === null ? null : (Math.max(againMs, usableMs) - endedMs) / 1_000,
     note: notes.filter((note) => note !== undefined).join('; '),
   };
 }
 
-async function areUsable(names: readonly string[], gateway: Gateway): Promise<boolean> {
+/** The moment at which it came true, or null when it did not in this time. */
+async function watch(forMs: number, isTrue: () => Promise<boolean> | boolean): Promise<number | null> {
+  const untilMs = performance.now() + forMs;
+  for (;;) {
+    if (await isTrue()) return performance.now();
+    if (performance.now() >= untilMs) return null;
+    await delay(LOOK_MS, undefined, { signal });
+  }
+}
+
+/** Null: every engine. */
+async function areUsable(names: readonly string[] | null, gateway: Gateway): Promise<boolean> {
   const engines = await gateway.engines().catch(() => null);
-  return (
-    engines !== null &&
-    names.every((name) => engines.some((engine) => engine.name === name && engine.unusable === null))
-  );
+  const isMeant = (name: string) => names === null || names.includes(name);
+  return engines?.every(({ name, unusable }) => unusable === null || !isMeant(name)) ?? false;
 }
 
 function configOf(targets: readonly Target[], cloud: string): Readonly<Record<string, unknown>> {
@@ -302,7 +314,7 @@ function configOf(targets: readonly Target[], cloud: string): Readonly<Record<st
     maxWords: 6 + 8 * maxSentences,
     // Four engines share two cores here, and a small model reads slowly.
     personaTokens: 100,
-    promptTokens: 260,
+    promptTokens: 320,
   });
   return {
     cast: path.join(ROOT, 'examples/body-broker/cast'),

@@ -44,6 +44,8 @@ export interface Heard {
   readonly failure: string | null;
   /** A turn that the gateway said it stored. */
   readonly stored: { readonly conversation: string; readonly turn: number; readonly marker: string } | null;
+  /** Answered, and the reply says that the store has not kept it. */
+  readonly isUnkept: boolean;
   /** Asked a gateway that was not there; counts apart in what is in time. */
   readonly metDown: boolean;
 }
@@ -73,6 +75,7 @@ export async function ask(question: Question, signal: AbortSignal): Promise<Hear
     costUsd: 0,
     isSilent: false,
     stored: null,
+    isUnkept: false,
   };
   const leaves = new AbortController();
   const timer =
@@ -104,6 +107,7 @@ export async function ask(question: Question, signal: AbortSignal): Promise<Hear
                   marker: question.marker,
                 }
               : null,
+          isUnkept: done.conversation?.stored === false,
           metDown: question.wasDownSince(startedMs),
         };
       } catch (error) {

@@ -44,7 +44,8 @@ export interface TargetParts {
   readonly say: (line: string) => void;
 }
 
-const PLACES = { maxInFlight: 4, maxQueued: 8 };
+/** More at once would all be late on a share of two cores; who finds no place goes down the ladder. */
+export const PLACES = { maxInFlight: 2, maxQueued: 4 };
 
 /** `greenroom engine`, started by hand; in its own network where there is one. */
 export function greenroomEngine(name: string, network: EngineNetwork | null): TargetStart {

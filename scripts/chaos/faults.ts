@@ -92,7 +92,7 @@ export function faultsOf(world: World): readonly Fault[] {
       lasts: true,
       tier: 2,
       struck: [houseA.name],
-      isRecovery: speaks(houseA.name),
+      isRecovery: houseSpeaks,
       begin: async () => void (await houseA.kill()),
       end: async () => void (await houseA.restart()),
     },
@@ -103,7 +103,7 @@ export function faultsOf(world: World): readonly Fault[] {
       lasts: true,
       tier: 2,
       struck: [houseB.name],
-      isRecovery: speaks(houseB.name),
+      isRecovery: houseSpeaks,
       begin: () => void houseB.signal('SIGSTOP'),
       end: () => void houseB.signal('SIGCONT'),
     },
@@ -138,7 +138,7 @@ export function faultsOf(world: World): readonly Fault[] {
       lasts: true,
       tier: 2,
       struck: [houseA.name],
-      isRecovery: speaks(houseA.name),
+      isRecovery: houseSpeaks,
       begin: () => (hasNetwork ? network.narrow() : undefined),
       end: () => (hasNetwork ? void network.widen() : undefined),
     },
@@ -150,7 +150,7 @@ export function faultsOf(world: World): readonly Fault[] {
           lasts: true,
           tier: 2,
           struck: [houseA.name],
-          isRecovery: speaks(houseA.name),
+          isRecovery: houseSpeaks,
           begin: () => void network.pull(),
           end: () => void network.plug(),
         }
@@ -163,6 +163,37 @@ export function faultsOf(world: World): readonly Fault[] {
       { kind: 'reset', afterBytes: 2_500 },
       ollama === null ? house : [...house, ollama],
     ),
+    {
+      id: 'full-disk',
+      words: "no byte left on the store's disk",
+      skip: null,
+      lasts: true,
+      tier: 1,
+      struck: [],
+      isRecovery: ({ stored }) => stored !== null,
+      begin: () => {
+        gateway.foldStore();
+        disk.fill(gateway.pid);
+        return disk.how;
+      },
+      end: () => void disk.free(gateway.pid),
+    },
+    {
+      id: 'kill-gateway',
+      words: 'kill -9 of the gateway, started again at once',
+      skip: null,
+      lasts: false,
+      tier: 1,
+      struck: ['local', houseA.name, houseB.name],
+      isRecovery: speaks('local'),
+      begin: async () => {
+        await gateway.kill();
+        const downMs = performance.now();
+        await gateway.restart();
+        return `listening again after ${((performance.now() - downMs) / 1_000).toFixed(1)} s`;
+      },
+      end: () => undefined,
+    },
     {
       id: 'all-dead',
       words: 'every engine dead at once',
@@ -184,36 +215,6 @@ export function faultsOf(world: World): readonly Fault[] {
         await Promise.all([...house, ...(ollama === null ? [] : [ollama])].map((target) => target.restart()));
         return undefined;
       },
-    },
-    {
-      id: 'full-disk',
-      words: "no byte left on the store's disk",
-      skip: null,
-      lasts: true,
-      tier: 1,
-      struck: [],
-      isRecovery: ({ stored }) => stored !== null,
-      begin: () => {
-        disk.fill(gateway.pid);
-        return disk.how;
-      },
-      end: () => void disk.free(gateway.pid),
-    },
-    {
-      id: 'kill-gateway',
-      words: 'kill -9 of the gateway, started again at once',
-      skip: null,
-      lasts: false,
-      tier: 1,
-      struck: ['local', houseA.name, houseB.name],
-      isRecovery: speaks('local', houseA.name, houseB.name),
-      begin: async () => {
-        await gateway.kill();
-        const downMs = performance.now();
-        await gateway.restart();
-        return `listening again after ${((performance.now() - downMs) / 1_000).toFixed(1)} s`;
-      },
-      end: () => undefined,
     },
   ];
 }

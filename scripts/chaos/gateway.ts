@@ -32,6 +32,8 @@ export interface Gateway extends AsyncDisposable {
   /** Of these turns, those that are not in its store. */
   missing(turns: readonly StoredTurn[]): readonly StoredTurn[];
   spentUsd(): Promise<number | null>;
+  /** Folds the store's log into its file, so that its next write needs room that nobody has set aside. */
+  foldStore(): void;
 }
 
 export interface StoredTurn {
@@ -59,6 +61,7 @@ export async function startGateway(options: GatewayOptions, signal: AbortSignal)
   const file = path.join(options.folder, 'greenroom.yaml');
   // JSON is YAML.
   writeFileSync(file, JSON.stringify(options.config, null, 2));
+  const storeFile = path.join(options.dataDirectory, 'greenroom.db');
   const children = new Set<number>();
   const onLine = (line: string) => {
     const pid = /"event":"engine\.started".*"pid":(\d+)/.exec(line)?.[1];
@@ -124,8 +127,16 @@ export async function startGateway(options: GatewayOptions, signal: AbortSignal)
       isDown = false;
     },
     wasDownSince: (startedMs) => isDown || upAgainMs > startedMs,
+    foldStore: () => {
+      const database = new DatabaseSync(storeFile);
+      try {
+        database.exec('pragma busy_timeout = 2000; pragma wal_checkpoint(truncate)');
+      } finally {
+        database.close();
+      }
+    },
     missing: (turns) => {
-      const database = new DatabaseSync(path.join(options.dataDirectory, 'greenroom.db'), { readOnly: true });
+      const database = new DatabaseSync(storeFile, { readOnly: true });
       try {
         const look = database.prepare('select player_text from turns where conversation_id = ? and turn = ?');
         return turns.filter(({ conversation, turn, marker }) => {

@@ -27,7 +27,7 @@ const QUESTIONS = [
   (marker: string, subject: string) => `Who was near ${subject} last night? ${marker} wants to know.`,
 ];
 const LEAVES_SHARE = 0.2;
-/** Of the lines while an engine is awaited, those of its tier. */
+/** Of the lines of a phase, those of its tier for sure. */
 const WANTED_SHARE = 0.5;
 const LINES_MAX = 5_000;
 const AT_ONCE_MAX = 128;
@@ -47,14 +47,9 @@ export class Load {
     this.#random = new SeededRandom(`chaos ${options.seed}`);
   }
 
-  /** Lines that start from now on belong to this phase. */
-  begin(phase: string): void {
+  /** Lines that start from now on belong to this phase; half of them are of this tier, so that its engines are asked. */
+  begin(phase: string, tier: 1 | 2 | 3 | 4 | null): void {
     this.#phase = phase;
-    this.#wantedTier = null;
-  }
-
-  /** Half of the lines from now on are of this tier, so that its engines are asked; null: any. */
-  want(tier: 1 | 2 | 3 | 4 | null): void {
     this.#wantedTier = tier;
   }
 
