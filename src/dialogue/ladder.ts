@@ -66,6 +66,8 @@ interface Walk {
   readonly leftMs: () => number;
   /** Hosts that did not answer: a lower rung at the same host is not tried. */
   readonly deadOrigins: Set<string>;
+  /** Hosts that dropped one connection, which may be one that was kept too long; a second one is no accident. */
+  readonly droppedOrigins: Set<string>;
 }
 
 interface Chosen {
@@ -139,10 +141,21 @@ export class Ladder {
       );
       const onTurn = (nextTurn: number) => (told.nextTurn = nextTurn);
       const script = this.#parts.prompts.script(request, scene, onTurn, link.signal);
-      const deadOrigins = new Set<string>();
-      const walk: Walk = { request, scene, reply, told, script, deadlineMonoMs, leftMs, deadOrigins };
+      const walk: Walk = {
+        request,
+        scene,
+        reply,
+        told,
+        script,
+        deadlineMonoMs,
+        leftMs,
+        deadOrigins: new Set(),
+        droppedOrigins: new Set(),
+      };
       for (const [index, planned] of plan.rungs.entries()) {
         const fellBecause: Cause | null = cause;
+        // The rung above was the attempt at this host, and its cause stands.
+        if (fellBecause !== null && isDead(planned.pool, walk.deadOrigins)) continue;
         cause = yield* this.#climb(planned, plan.rungs.length - 1 - index, walk, link.signal);
         // A lower rung that answers still says why the one above did not.
         if (cause === null && fellBecause !== null && told.source !== null)
@@ -208,12 +221,7 @@ export class Ladder {
           reason: ServiceError.from(error).message,
         });
         if (replica === null || signal.aborted) return cause;
-        if (
-          ServiceError.from(error).code === 'engine_unavailable' &&
-          replica.origin !== null &&
-          !isTransient(error)
-        )
-          walk.deadOrigins.add(replica.origin);
+        if (ServiceError.from(error).code === 'engine_unavailable') noteOrigin(replica, error, walk);
         if (!isTransient(error)) failed.add(replica.name);
         if (!isFirst || !mayTryAgain(error) || leftMs() < SECOND_TRY_MIN_MS) return cause;
         continue;
@@ -383,6 +391,17 @@ function mayTryAgain(error: unknown): boolean {
   return (
     code === 'engine_unavailable' || code === 'engine_error' || code === 'overloaded' || code === 'not_ready'
   );
+}
+
+/** Whether every replica stands at a host that did not answer in this dialogue. */
+function isDead(pool: Pool, deadOrigins: ReadonlySet<string>): boolean {
+  return pool.replicas.every(({ origin }) => origin !== null && deadOrigins.has(origin));
+}
+
+function noteOrigin({ origin }: Replica, error: unknown, { deadOrigins, droppedOrigins }: Walk): void {
+  if (origin === null) return;
+  if (!isTransient(error) || droppedOrigins.has(origin)) deadOrigins.add(origin);
+  droppedOrigins.add(origin);
 }
 
 /** A connection that was kept too long, or a status that says "once more": the same replica may be asked again. */
