@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { openEngine, skipUnlessInstalled } from '../../scripts/engines/frame.ts';
+import { openEngine } from '../../scripts/engines/frame.ts';
 import { triton } from '../../scripts/engines/triton.ts';
 import type { ShortWork } from '../../src/api/short-work.ts';
 import { embeddingModelsSchema, pathsSchema, visionSchema } from '../../src/api/short-work-options.ts';
@@ -18,8 +18,9 @@ import { realRuntime } from '../../src/runtime.ts';
 import { type DoorHarness, doorHarness } from '../../src/testing/door-harness.ts';
 import { pngOf } from '../../src/testing/png.ts';
 import { type OpenedTensorEngine, tensorConformance } from '../../src/testing/tensor-conformance.ts';
+import { skipUnlessAsked } from './when-asked.ts';
 
-const skip = skipUnlessInstalled(triton);
+const skip = skipUnlessAsked(triton, 2);
 const never = new AbortController().signal;
 const LIFE_MS = 180_000;
 /** Over HTTP Triton ends the work of a caller that left, so its longest is short. */

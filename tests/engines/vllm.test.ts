@@ -17,7 +17,7 @@ import { createTransport } from '../../src/engines/transport.ts';
 import { engineConformance, lineRequest, occupy } from '../../src/testing/engine-conformance.ts';
 import { skipUnlessAsked } from './when-asked.ts';
 
-const skip = skipUnlessAsked(vllm, 5);
+const skip = skipUnlessAsked(vllm, 3);
 const never = new AbortController().signal;
 const LIFE_MS = 900_000;
 const PLACES = 2;
