@@ -17,8 +17,8 @@ export interface LoadOptions {
   readonly onHeard: (heard: Heard, phase: string) => void;
 }
 
-/** Few, as at one place of a game: their personas stay warm in the engines. */
-const NPCS = ['vampire_salon_keeper', 'ghoul_hook_porter'];
+/** One that everybody talks to: all share the prefix of one prompt, where words would most easily get mixed up. */
+const NPC = 'vampire_salon_keeper';
 const SUBJECTS = ['the bell', 'the weir', 'the market', 'the registry', 'the old bridge', 'the lamps'];
 const QUESTIONS = [
   (marker: string, subject: string) => `I am ${marker}. What do you know of ${subject}?`,
@@ -97,7 +97,7 @@ export class Load {
     this.#owners.set(marker, player);
     return {
       url,
-      npc: NPCS[number % NPCS.length] ?? '',
+      npc: NPC,
       player,
       conversation: `chaos-${number}`,
       tier,
