@@ -110,6 +110,7 @@ async function world(
     twins?: readonly ScriptedEngine[];
     beside?: readonly ScriptedEngine[];
     versions?: Readonly<Record<string, string>>;
+    contexts?: Readonly<Record<string, number>>;
     spending?: object;
     ledger?: SpendingStore;
     hedging?: object;
@@ -149,7 +150,7 @@ async function world(
         counter: { count: (text) => Promise.resolve(Math.ceil(text.length / 4)) },
         model: each.name === 'cloud' ? 'cloud' : 'm',
         modelVersion: options.versions?.[each.name] ?? null,
-        contextTokens: 2_048,
+        contextTokens: options.contexts?.[each.name] ?? 2_048,
         isPaid: each.name === 'cloud',
         origin: null,
         admission: { engine: each.name, maxInFlight: 4, maxQueued: options.maxQueued ?? 8 },
@@ -399,6 +400,30 @@ test('what was said before the deadline stands, and says that time ran out', asy
 test('while the engine is not ready the written lines speak, cause offline', async () => {
   const { outcome } = await hear(world(() => [], { ready: false }));
   assert.equal(outcome.source.cause, 'offline');
+});
+
+test('an engine that is late is given up for one that stands below, and waited for when none does', async () => {
+  const late = () => [{ wait: realRuntime.clock.sleep(60, never) }, { say: 'I was looking for my gloves.' }];
+  const budgets = { floorMs: 5, ceilingMs: 10 };
+  const alone = await hear(world(late, { budgets }));
+  assert.deepEqual(alone.outcome.sentences, ['I was looking for my gloves.']);
+  const spare = new ScriptedEngine(() => say('The salon is open.'), 'spare');
+  const relieved = await hear(world(late, { budgets, spare }));
+  assert.deepEqual(
+    [relieved.outcome.source.engine, relieved.outcome.source.cause, relieved.outcome.sentences],
+    ['spare', 'timeout', ['The salon is open.']],
+  );
+});
+
+test('a prompt fits the smallest replica of its pool, so that any of them may take over', async () => {
+  const twin = new ScriptedEngine(() => say('The salon is open.'), 'twin');
+  const made = await world(() => [broken], { twins: [twin], contexts: { twin: 500 } });
+  const history = Array.from({ length: 40 }, (_, turn) => ({
+    speaker: turn % 2 === 0 ? ('player' as const) : ('npc' as const),
+    text: `This is what was said as number ${turn}, long ago and at some length.`,
+  }));
+  const { outcome } = await hear(made, { context: { ...request().context, history } });
+  assert.equal(outcome.source.engine, 'twin');
 });
 
 test('a full queue goes down the ladder at once, cause overload', async () => {

@@ -195,7 +195,7 @@ export class Ladder {
       let end: SpeechEnd;
       let replica: Replica | null = null;
       try {
-        const chosen = await this.#choose(pool, failed, walk);
+        const chosen = await this.#choose(pool, failed, rungsBelow, walk);
         if (typeof chosen === 'string') return cause ?? chosen;
         replica = chosen.replica;
         let source = sourceOf(replica, rung);
@@ -248,17 +248,24 @@ export class Ladder {
   }
 
   /** The prompt, and the replica that takes it now; or why none does. */
-  async #choose(pool: Pool, failed: ReadonlySet<string>, walk: Walk): Promise<Chosen | Cause> {
+  async #choose(
+    pool: Pool,
+    failed: ReadonlySet<string>,
+    rungsBelow: number,
+    walk: Walk,
+  ): Promise<Chosen | Cause> {
     const { request, scene, script, deadOrigins } = walk;
     const counting = pool.replicas.find((each) => each.unusable() === null) ?? pool.replicas[0];
     if (counting === undefined) return 'disabled';
-    const prompt = await script.prompt(counting);
+    // Whichever replica takes it, the prompt and its answer fit.
+    const prompt = await script.prompt({ counter: counting.counter, contextTokens: pool.contextTokens });
     const ask: PickAsk = {
       prefixKey: prefixKeyOf(scene),
       adapter: null,
       promptTokens: prompt.promptTokens,
       priority: request.priority,
       deadlineLeftMs: walk.leftMs(),
+      isLast: rungsBelow === 0,
       exclude: failed,
       excludeOrigins: deadOrigins,
       mayPay: !this.#parts.spending.isOff,
@@ -283,6 +290,7 @@ export class Ladder {
       timeBudget({
         leftMs: walk.leftMs(),
         rungsBelow,
+        isWatched: !chosen.isPaid,
         firstTokenPercentileMs: chosen.pace.firstTokenPercentileMs(options.budgets.percentile),
         settings: options.budgets,
       });

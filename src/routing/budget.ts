@@ -20,6 +20,8 @@ export interface BudgetAsk {
   readonly leftMs: number;
   /** Rungs with engines that stand below this one. */
   readonly rungsBelow: number;
+  /** Whether canary lines find it when it is stuck: a free engine. */
+  readonly isWatched: boolean;
   /** Learned first-token percentile of this replica (pace.ts); null while nothing is learned. */
   readonly firstTokenPercentileMs: number | null;
   readonly settings: BudgetOptions;
@@ -30,11 +32,14 @@ const SHARE_BELOW = 0.5;
 /** A first token that takes longer than its percentile by this factor is not coming soon. */
 const PATIENCE = 1.5;
 
-export function timeBudget({ leftMs, rungsBelow, firstTokenPercentileMs, settings }: BudgetAsk): TimeBudget {
+export function timeBudget(ask: BudgetAsk): TimeBudget {
+  const { leftMs, rungsBelow, isWatched, firstTokenPercentileMs, settings } = ask;
   const left = Math.max(0, leftMs);
   const totalMs = left - Math.min(left * SHARE_BELOW, Math.max(0, rungsBelow) * settings.floorMs);
   const learnedMs = firstTokenPercentileMs === null ? settings.ceilingMs : firstTokenPercentileMs * PATIENCE;
-  const wantedMs = Math.min(settings.ceilingMs, Math.max(settings.floorMs, learnedMs));
+  // With no engine below, giving up early gains nothing but a written line, and a laptop that is busy would be taken out.
+  const hasAllTime = rungsBelow <= 0 && isWatched;
+  const wantedMs = hasAllTime ? totalMs : Math.min(settings.ceilingMs, Math.max(settings.floorMs, learnedMs));
   return {
     firstTokenMs: Math.min(wantedMs, totalMs),
     admitWithinMs: totalMs - Math.min(firstTokenPercentileMs ?? settings.floorMs, totalMs),

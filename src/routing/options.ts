@@ -131,7 +131,9 @@ export const budgetOptionsSchema = z
       .min(1)
       .max(120_000)
       .default(4_000)
-      .describe('Most milliseconds for the first token; holds also while nothing is learned.'),
+      .describe(
+        'Most milliseconds for the first token; holds also while nothing is learned. A free engine with none below it may take all that is left.',
+      ),
     gapMs: z
       .int()
       .min(1)

@@ -85,6 +85,19 @@ const TABLE: readonly (readonly [
     'a',
   ],
   ['a first sentence that comes too late', [['a', { ...learned, baseMs: 9_000 }]], {}, 'none: overload'],
+  ['the same, idle and with none below', [['a', { ...learned, baseMs: 9_000 }]], { isLast: true }, 'a'],
+  [
+    'the same, at work already',
+    [['a', { ...learned, baseMs: 9_000, running: 1 }]],
+    { isLast: true },
+    'none: overload',
+  ],
+  [
+    'the same, for money',
+    [['a', { ...learned, baseMs: 9_000, isPaid: true }]],
+    { isLast: true },
+    'none: overload',
+  ],
   [
     'a shorter wait',
     [

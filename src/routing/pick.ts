@@ -16,6 +16,8 @@ export interface PickAsk {
   readonly priority: Priority;
   /** Milliseconds in which a first sentence must be out. */
   readonly deadlineLeftMs: number;
+  /** Whether no engine stands below: a free one that is idle is tried then even if it is predicted to be late. Left out: no. */
+  readonly isLast?: boolean;
   /** Names of replicas that were tried already. */
   readonly exclude?: ReadonlySet<string>;
   /** Hosts that did not answer in this dialogue: a second rung to the same dead host is not tried. */
@@ -95,7 +97,9 @@ export function pickReplica(replicas: readonly ReplicaSnapshot[], ask: PickAsk):
       ? ask.promptTokens * (1 - (replica.cachedRatio ?? CACHED_RATIO))
       : ask.promptTokens;
     const sentenceMs = waitMs + (replica.baseMs === null ? fastestMs : firstSentenceMs(replica, readTokens));
-    if (sentenceMs > ask.deadlineLeftMs) continue;
+    // What one slow line foretold is put right by the next one, and an idle engine has nothing better to do.
+    const isTrial = ask.isLast === true && replica.running === 0 && !replica.isPaid;
+    if (sentenceMs > ask.deadlineLeftMs && !isTrial) continue;
     let score = sentenceMs + (FULL_BATCH_MS * replica.running) / replica.maxInFlight;
     if (!isHome) score += PREFIX_MS;
     if (ask.adapter !== null && !replica.residentAdapters.has(ask.adapter)) score += ADAPTER_LOAD_MS;
