@@ -11,6 +11,7 @@ import type { Engine, EngineProbe, GenerateRequest } from '../../src/core/engine
 import { type ErrorCode, ServiceError } from '../../src/core/errors.ts';
 import type { Transport, WireRequest } from '../../src/core/transport.ts';
 import { DRIVERS } from '../../src/engines/index.ts';
+import { prometheusSum } from '../../src/engines/prometheus-text.ts';
 import { cutAtStop } from '../../src/engines/stop-strings.ts';
 import { createTransport } from '../../src/engines/transport.ts';
 import { say } from '../../src/testing/driver-harness.ts';
@@ -211,5 +212,27 @@ describe('The queue of the simulator', { skip }, () => {
     const reason = new Error('enough');
     leave.abort(reason);
     await assert.rejects(queued, (error) => error === reason);
+  });
+});
+
+describe('Whoever hangs up on the simulator', { skip }, () => {
+  let opened: Awaited<ReturnType<typeof open>>;
+  before(async () => {
+    opened = await open({ 'inter-token-latency': '100ms' });
+  });
+  after(() => opened[Symbol.asyncDispose]());
+
+  it('is not noticed: the line is made to its end, so that its counts prove nothing about us', async () => {
+    const generated = async () =>
+      prometheusSum(await (await fetch(`${opened.origin}/metrics`)).text(), 'vllm:generation_tokens_total') ??
+      0;
+    const before = await generated();
+    for await (const event of opened.engine.generate(
+      lineRequest({ model: SIMULATED_MODEL, maxTokens: 30 }),
+      never,
+    ))
+      if (event.type === 'text') break;
+    await untilIdle(opened);
+    assert.equal(await generated(), before + 30);
   });
 });
