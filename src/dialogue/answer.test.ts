@@ -600,6 +600,25 @@ test('a paid attempt costs what its price says, and holds nothing afterwards', a
   assert.deepEqual([ledger.held, ledger.spent], [0, 110]);
 });
 
+test('a paid engine that turned the call away, or was never reached, costs nothing', async () => {
+  for (const refused of [
+    new ServiceError('overloaded', 'not now', { details: { status: 429 } }),
+    new ServiceError('engine_unavailable', 'nobody is there', { details: { reason: 'ECONNREFUSED' } }),
+  ]) {
+    const cloud = new ScriptedEngine(() => [{ fail: refused }], 'cloud');
+    const ledger = countingLedger();
+    const made = await world(() => [broken], { spare: cloud, ledger });
+    const { outcome } = await hear(made);
+    assert.equal(cloud.requests.length, 1);
+    assert.deepEqual([outcome.usage.costMicroUsd, ledger.held, ledger.spent], [0, 0, 0], refused.code);
+  }
+  // Whether it was read is not known of a connection that broke later: it is booked.
+  const lost = new ServiceError('engine_unavailable', 'gone', { details: { reason: 'ECONNRESET' } });
+  const ledger = countingLedger();
+  await hear(world(() => [broken], { spare: new ScriptedEngine(() => [{ fail: lost }], 'cloud'), ledger }));
+  assert.ok(ledger.spent > 0);
+});
+
 test('a cap that is reached goes down the ladder with the cause budget', async () => {
   const cloud = new ScriptedEngine(() => say('Never asked.'), 'cloud');
   const { outcome } = await hear(world(() => [broken], { spare: cloud, spending: { dailyUsd: 0.000001 } }));

@@ -4,7 +4,7 @@
  */
 import type { Cause, Tier } from '../core/dialogue.ts';
 import type { EngineUsage, GenerateEvent, GenerateRequest } from '../core/engine.ts';
-import { ServiceError } from '../core/errors.ts';
+import { type ErrorCode, ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { AttemptRecord } from '../core/turn.ts';
 import { linkSignals } from '../lib/abort.ts';
@@ -50,7 +50,9 @@ export async function* attempt(
   const { replica, request } = ask;
   const { clock } = parts;
   const startedMonoMs = clock.monotonicMs();
-  const told: Spent = { usage: null, pieces: 0, firstTextMs: null, isSent: false };
+  const told: Spent = { usage: null, pieces: 0, waitedMs: 0, firstTextMs: null, isSent: false };
+  // Places are no part of an engine's pace.
+  const workedMs = () => clock.monotonicMs() - startedMonoMs - told.waitedMs;
   let hold: Hold | null = null;
   let result = 'left';
   // What leaving the loop means: nothing, until words came, which prove the engine.
@@ -70,6 +72,7 @@ export async function* attempt(
       },
       link.signal,
     );
+    told.waitedMs = place.waitedMs;
     limits.admitted();
     parts.onAdmitted(place.waitedMs);
     if (replica.isPaid)
@@ -79,6 +82,7 @@ export async function* attempt(
     running = replica.started();
     if (running === null) throw new ServiceError('not_ready', `${replica.name} was taken out a moment ago`);
     await parts.beforeAsking?.();
+    link.signal.throwIfAborted();
     told.isSent = true;
     for await (const event of limits.watch(replica.engine.generate(request, link.signal))) {
       running.token();
@@ -88,12 +92,13 @@ export async function* attempt(
         result = event.reason;
       } else {
         told.pieces += 1;
-        told.firstTextMs ??= clock.monotonicMs() - startedMonoMs - place.waitedMs;
+        told.firstTextMs ??= workedMs();
       }
       yield event;
     }
-    outcome = served(told, clock.monotonicMs() - startedMonoMs - place.waitedMs);
+    outcome = served(told, workedMs(), ask);
   } catch (error) {
+    if (told.usage === null && told.pieces === 0 && isTurnedAway(error)) told.isSent = false;
     outcome = signal.aborted ? { kind: 'left' } : outcomeOf(error);
     if (error === HEDGED) result = 'hedged';
     else if (ServiceError.from(error).code !== 'client_closed') result = causeOf(error);
@@ -101,7 +106,7 @@ export async function* attempt(
   } finally {
     const durationMs = clock.monotonicMs() - startedMonoMs;
     const isProven = told.firstTextMs !== null && !signal.aborted;
-    running?.ended(outcome ?? (isProven ? served(told, durationMs) : { kind: 'left' }));
+    running?.ended(outcome ?? (isProven ? served(told, workedMs(), ask) : { kind: 'left' }));
     const usage = told.isSent ? spentOf(told, ask) : null;
     const costMicroUsd = hold !== null ? hold.settle(usage) : freeCost(usage, replica, parts);
     parts.onEnded({
@@ -145,20 +150,49 @@ function causeOf(error: unknown): Cause {
 interface Spent {
   usage: EngineUsage | null;
   pieces: number;
+  waitedMs: number;
   firstTextMs: number | null;
+  /** Whether the engine may bill it. */
   isSent: boolean;
 }
 
-function served(told: Spent, totalMs: number): AttemptOutcome {
+function served(told: Spent, totalMs: number, { promptTokens, replica }: AttemptAsk): AttemptOutcome {
+  // A line that was left early may report nothing: then the cache held what it usually holds.
+  const { usage } = told;
+  const cachedRatio = replica.pace.snapshot().cachedRatio ?? 0;
   return {
     kind: 'served',
     firstTokenMs: told.firstTextMs ?? totalMs,
     totalMs,
-    promptTokens: told.usage?.promptTokens ?? 0,
-    cachedTokens: told.usage?.cachedTokens ?? 0,
-    completionTokens: told.usage?.completionTokens ?? told.pieces,
+    promptTokens: usage?.promptTokens ?? promptTokens,
+    cachedTokens: usage?.cachedTokens ?? promptTokens * cachedRatio,
+    completionTokens: usage?.completionTokens ?? told.pieces,
   };
 }
+
+/** Whether the engine was never reached, or refused the request unread: nobody bills that, and no cap is used up by it. */
+function isTurnedAway(error: unknown): boolean {
+  const { code, details } = ServiceError.from(error);
+  if (code === 'engine_unavailable') return NEVER_CONNECTED.has(String(details['reason']));
+  return TURNED_AWAY.has(code);
+}
+
+const TURNED_AWAY: ReadonlySet<ErrorCode> = new Set([
+  'overloaded',
+  'engine_account',
+  'unknown_model',
+  'bad_request',
+  'context_length_exceeded',
+  'not_ready',
+]);
+const NEVER_CONNECTED: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
 
 /** A stream that was cut reports nothing (engines.md §13.3): the prompt as we counted it, a token for each piece. */
 function spentOf(told: Spent, ask: AttemptAsk): EngineUsage {
