@@ -48,18 +48,19 @@ const QUICK_FAULTS = ['kill-embedded', 'garbage', 'kill-gateway'];
 const PLAYERS = 8;
 /** Short for a small model on two busy cores: then the rungs below are needed, which is what is looked at. */
 const DEADLINE_MS = { 1: 5_000, 2: 6_000, 3: 7_000, 4: 8_000 } as const;
-const RUN_MAX_MS = flags.quick ? 58_000 : 350_000;
-/** Kept for the last lines, the end of the processes and the file. */
-const END_MS = flags.quick ? 8_000 : 25_000;
+const RUN_MAX_MS = flags.quick ? 60_000 : 355_000;
+/** Kept for the last lines, what comes back at the end, and the end of the processes. */
+const END_MS = flags.quick ? 20_000 : 55_000;
 /** No process outlives this, whatever becomes of the script. */
 const LIFE_MS = RUN_MAX_MS + END_MS;
-const FAULT_MS = flags.quick ? 4_000 : 7_000;
-const CALM_MS = flags.quick ? 4_000 : 10_000;
-const RECOVERY_MAX_MS = flags.quick ? 16_000 : 35_000;
+const FAULT_MS = flags.quick ? 3_000 : 6_000;
+const CALM_MS = flags.quick ? 4_000 : 8_000;
+const RECOVERY_MAX_MS = flags.quick ? 8_000 : 25_000;
 /** After a recovery, before the next blow. */
 const SETTLE_MS = 1_500;
 /** For engines that are found out again by canary lines. */
 const SETTLE_MAX_MS = flags.quick ? 0 : 8_000;
+const BACK_MAX_MS = flags.quick ? 15_000 : 40_000;
 const LOOK_MS = 100;
 
 const startedMs = performance.now();
@@ -100,6 +101,7 @@ async function run(): Promise<boolean> {
   let children: ReadonlySet<number> = new Set();
   let engineNames: readonly string[] = [];
   let spentUsd: number | null = null;
+  let stillOut: readonly string[] = [];
   {
     await using stack = new AsyncDisposableStack();
     const folder = mkdtempSync(path.join(tmpdir(), 'greenroom-chaos-'));
@@ -178,16 +180,22 @@ async function run(): Promise<boolean> {
       for (const fault of chosen(faultsOf(world))) {
         const leftMs = RUN_MAX_MS - END_MS - (performance.now() - startedMs);
         const skip =
-          fault.skip ?? (leftMs < FAULT_MS + SETTLE_MS ? `no time left (${Math.round(leftMs)} ms)` : null);
+          fault.skip ??
+          (leftMs < FAULT_MS + SETTLE_MS + RECOVERY_MAX_MS / 2
+            ? `no time left (${Math.round(leftMs)} ms)`
+            : null);
         if (skip === null) told.push(await strike(fault, gateway, load, heard));
         else told.push({ key: fault.id, words: fault.words, note: `skipped: ${skip}` });
         const last = told.at(-1);
-        say(`${last?.words}: ${last?.recoverySeconds?.toFixed(1) ?? '–'} s  ${last?.note}`);
+        say(`${last?.words}: ${last?.recoverySeconds?.toFixed(1) ?? 'not yet back,'} s  ${last?.note}`);
       }
     } finally {
       load.close();
       await speaking.catch(() => {});
     }
+    // Nobody speaks any more: canary lines bring back what the breakers hold out.
+    await watch(BACK_MAX_MS, () => areUsable(null, gateway));
+    stillOut = (await gateway.engines()).filter(({ unusable }) => unusable !== null).map(({ name }) => name);
     turns = [...heard.values()].flat().flatMap(({ stored }) => (stored === null ? [] : [stored]));
     lost = gateway.missing(turns);
     for (const turn of lost) say(`!! lost: ${JSON.stringify(turn)}`);
@@ -201,6 +209,7 @@ async function run(): Promise<boolean> {
     acknowledgedTurns: turns.length,
     lostTurns: lost.length,
     leftBehind: [...leftBehind],
+    stillOut,
   });
   console.table(rows.map(({ note: _note, ...row }) => row));
   for (const { name, value, bound, holds, note } of bars)
@@ -230,7 +239,11 @@ async function startAll(
 ): Promise<readonly [Target, Target, Target | null]> {
   const start = async (each: TargetStart) =>
     stack.use(await startTarget(each, { lifeMs: LIFE_MS, say }, signal));
-  const started = [start(houseA), start(houseB), ollama === null ? null : start(ollama)] as const;
+  const started = [
+    start(houseA),
+    start(houseB),
+    ollama === null ? Promise.resolve(null) : start(ollama),
+  ] as const;
   await Promise.allSettled(started);
   return [await started[0], await started[1], await started[2]];
 }
@@ -259,7 +272,7 @@ async function strike(
 ): Promise<Told> {
   load.begin(fault.id, fault.tier);
   const lines = () => heard.get(fault.id) ?? [];
-  const notes: (string | undefined)[] = [];
+  const notes: unknown[] = [];
   let endedMs = performance.now();
   notes.push(await fault.begin());
   if (fault.lasts) {
@@ -284,7 +297,7 @@ async function strike(
     words: fault.words,
     recoverySeconds:
       againMs === null || usableMs === null ? null : (Math.max(againMs, usableMs) - endedMs) / 1_000,
-    note: notes.filter((note) => note !== undefined).join('; '),
+    note: notes.filter((note) => typeof note === 'string').join('; '),
   };
 }
 

@@ -80,10 +80,11 @@ export async function ask(question: Question, signal: AbortSignal): Promise<Hear
   const leaves = new AbortController();
   const timer =
     question.leavesAfterMs === null ? null : setTimeout(() => leaves.abort(), question.leavesAfterMs);
-  const patience = AbortSignal.timeout(question.deadlineMs + PATIENCE_MS);
   let failure = '';
   try {
     for (;;) {
+      // Anew for each try: while no gateway is there, nobody can be answered.
+      const patience = AbortSignal.timeout(question.deadlineMs + PATIENCE_MS);
       try {
         const all = AbortSignal.any([signal, leaves.signal, patience]);
         const done = await once(question, said, all);

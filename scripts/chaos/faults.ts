@@ -22,9 +22,9 @@ export interface Fault {
   /** Whether this line shows that what was struck works again. */
   readonly isRecovery: (heard: Heard) => boolean;
   /** Gives words for the note, or nothing. */
-  begin(): Promise<string | undefined> | string | undefined;
-  /** Begins the repair and resolves when it is done: a process that starts again, generates. */
-  end(): Promise<string | undefined> | string | undefined;
+  begin(): unknown;
+  /** Begins the repair and resolves when it is done: a process that starts again, generates. Words as above. */
+  end(): unknown;
 }
 
 export interface World {
@@ -82,7 +82,7 @@ export function faultsOf(world: World): readonly Fault[] {
       tier: 1,
       struck: ['local'],
       isRecovery: speaks('local'),
-      begin: async () => void process.kill(await embeddedPid(gateway), 'SIGKILL'),
+      begin: async () => process.kill(await embeddedPid(gateway), 'SIGKILL'),
       end: () => undefined,
     },
     {
@@ -93,8 +93,8 @@ export function faultsOf(world: World): readonly Fault[] {
       tier: 2,
       struck: [houseA.name],
       isRecovery: houseSpeaks,
-      begin: async () => void (await houseA.kill()),
-      end: async () => void (await houseA.restart()),
+      begin: () => houseA.kill(),
+      end: () => houseA.restart(),
     },
     {
       id: 'wedge-replica',
@@ -104,8 +104,8 @@ export function faultsOf(world: World): readonly Fault[] {
       tier: 2,
       struck: [houseB.name],
       isRecovery: houseSpeaks,
-      begin: () => void houseB.signal('SIGSTOP'),
-      end: () => void houseB.signal('SIGCONT'),
+      begin: () => houseB.signal('SIGSTOP'),
+      end: () => houseB.signal('SIGCONT'),
     },
     {
       id: 'wedge-embedded',
@@ -140,7 +140,7 @@ export function faultsOf(world: World): readonly Fault[] {
       struck: [houseA.name],
       isRecovery: houseSpeaks,
       begin: () => (hasNetwork ? network.narrow() : undefined),
-      end: () => (hasNetwork ? void network.widen() : undefined),
+      end: () => (hasNetwork ? network.widen() : undefined),
     },
     hasNetwork
       ? {
@@ -151,8 +151,8 @@ export function faultsOf(world: World): readonly Fault[] {
           tier: 2,
           struck: [houseA.name],
           isRecovery: houseSpeaks,
-          begin: () => void network.pull(),
-          end: () => void network.plug(),
+          begin: () => network.pull(),
+          end: () => network.plug(),
         }
       : wire('pulled-cable', `${houseA.name} swallows everything`, { kind: 'swallow' }, [houseA]),
     wire('garbage', 'random bytes from both replicas', { kind: 'garbage' }),
@@ -176,7 +176,7 @@ export function faultsOf(world: World): readonly Fault[] {
         disk.fill(gateway.pid);
         return disk.how;
       },
-      end: () => void disk.free(gateway.pid),
+      end: () => disk.free(gateway.pid),
     },
     {
       id: 'kill-gateway',

@@ -6,7 +6,7 @@ import type { Heard } from './ask.ts';
 export interface Phase {
   readonly words: string;
   readonly heard: readonly Heard[];
-  /** Seconds from the end of the fault until what was struck answered again; null: it did not, undefined: nothing was. */
+  /** From the end of the fault until the struck rung answered again; null: not while it was waited for. */
   readonly recoverySeconds?: number | null;
   readonly note: string;
 }
@@ -31,7 +31,7 @@ export function rowOf({ words, heard, recoverySeconds, note }: Phase, engines: r
     wrongLines: heard.filter(({ wrong }) => wrong !== null).length,
     silent: answered.filter(({ isSilent }) => isSilent).length,
     p50Ms: answered.length === 0 ? null : Math.round(quantile(answered.map(tookMs), 0.5)),
-    recoverySeconds: recoverySeconds === null ? 'never' : (recoverySeconds?.toFixed(1) ?? null),
+    recoverySeconds: recoverySeconds === null ? 'not yet' : (recoverySeconds?.toFixed(1) ?? null),
     costUsd: Number(heard.reduce((sum, { costUsd }) => sum + costUsd, 0).toFixed(6)),
     note,
   };
@@ -41,6 +41,8 @@ export interface Endings {
   readonly acknowledgedTurns: number;
   readonly lostTurns: number;
   readonly leftBehind: readonly number[];
+  /** Engines that the gateway did not count on, a while after the last line. */
+  readonly stillOut: readonly string[];
 }
 
 export function barsOf(phases: readonly Phase[], endings: Endings): readonly Bar[] {
@@ -52,8 +54,6 @@ export function barsOf(phases: readonly Phase[], endings: Endings): readonly Bar
   const late = timed.filter((each) => overMs(each) > LATE_BY_MS);
   const lateThere = timed.filter(({ gatewayMs, deadlineMs }) => (gatewayMs ?? 0) > deadlineMs + LATE_BY_MS);
   const worst = timed.length === 0 ? 0 : Math.max(...timed.map(overMs));
-  const struck = phases.filter(({ recoverySeconds }) => recoverySeconds !== undefined);
-  const back = struck.filter(({ recoverySeconds }) => recoverySeconds !== null);
   const none = (name: string, value: number, note: string): Bar => ({
     name,
     value,
@@ -89,11 +89,10 @@ export function barsOf(phases: readonly Phase[], endings: Endings): readonly Bar
       endings.lostTurns,
       `of ${endings.acknowledgedTurns}, looked up in the file at the end`,
     ),
-    whole(
-      'faults after which the first rung answered again (%)',
-      back.length,
-      struck.length,
-      `${back.length} of ${struck.length}`,
+    none(
+      'engines that the gateway does not count on at the end',
+      endings.stillOut.length,
+      endings.stillOut.join(' '),
     ),
     none('processes left behind', endings.leftBehind.length, endings.leftBehind.join(' ')),
   ];
