@@ -108,93 +108,6 @@ export function faultsOf(world: World): readonly Fault[] {
       end: () => houseB.signal('SIGCONT'),
     },
     {
-      id: 'wedge-embedded',
-      words: 'SIGSTOP, SIGCONT of the embedded engine',
-      skip: null,
-      lasts: true,
-      tier: 1,
-      struck: ['local'],
-      isRecovery: speaks('local'),
-      begin: async () => {
-        wedged = await embeddedPid(gateway);
-        process.kill(wedged, 'SIGSTOP');
-        return undefined;
-      },
-      end: () => {
-        const isThere = isAlive(wedged);
-        if (isThere) process.kill(wedged, 'SIGCONT');
-        return isThere ? undefined : 'it was replaced meanwhile';
-      },
-    },
-    wire('slow', 'slow network to both replicas: +300 ms, 2 kB/s', {
-      kind: 'slow',
-      delayMs: 300,
-      bytesPerSecond: 2_000,
-    }),
-    {
-      id: 'thin-cable',
-      words: `the kernel narrows the cable of ${houseA.name}`,
-      skip: noNetwork,
-      lasts: true,
-      tier: 2,
-      struck: [houseA.name],
-      isRecovery: houseSpeaks,
-      begin: () => (hasNetwork ? network.narrow() : undefined),
-      end: () => (hasNetwork ? network.widen() : undefined),
-    },
-    hasNetwork
-      ? {
-          id: 'pulled-cable',
-          words: `the cable of ${houseA.name} is pulled: packets vanish`,
-          skip: null,
-          lasts: true,
-          tier: 2,
-          struck: [houseA.name],
-          isRecovery: houseSpeaks,
-          begin: () => network.pull(),
-          end: () => network.plug(),
-        }
-      : wire('pulled-cable', `${houseA.name} swallows everything`, { kind: 'swallow' }, [houseA]),
-    wire('garbage', 'random bytes from both replicas', { kind: 'garbage' }),
-    wire('html', 'a login page with status 200 from both replicas', { kind: 'html' }),
-    wire(
-      'reset',
-      'connections reset in mid-stream, all engines by address',
-      { kind: 'reset', afterBytes: 2_500 },
-      ollama === null ? house : [...house, ollama],
-    ),
-    {
-      id: 'full-disk',
-      words: "no byte left on the store's disk",
-      skip: null,
-      lasts: true,
-      tier: 1,
-      struck: [],
-      isRecovery: ({ stored }) => stored !== null,
-      begin: () => {
-        gateway.foldStore();
-        disk.fill(gateway.pid);
-        return disk.how;
-      },
-      end: () => disk.free(gateway.pid),
-    },
-    {
-      id: 'kill-gateway',
-      words: 'kill -9 of the gateway, started again at once',
-      skip: null,
-      lasts: false,
-      tier: 1,
-      struck: ['local', houseA.name, houseB.name],
-      isRecovery: speaks('local'),
-      begin: async () => {
-        await gateway.kill();
-        const downMs = performance.now();
-        await gateway.restart();
-        return `listening again after ${((performance.now() - downMs) / 1_000).toFixed(1)} s`;
-      },
-      end: () => undefined,
-    },
-    {
       id: 'all-dead',
       words: 'every engine dead at once',
       skip: null,
@@ -215,6 +128,93 @@ export function faultsOf(world: World): readonly Fault[] {
         await Promise.all([...house, ...(ollama === null ? [] : [ollama])].map((target) => target.restart()));
         return undefined;
       },
+    },
+    {
+      id: 'kill-gateway',
+      words: 'kill -9 of the gateway, started again at once',
+      skip: null,
+      lasts: false,
+      tier: 1,
+      struck: ['local', houseA.name, houseB.name],
+      isRecovery: speaks('local'),
+      begin: async () => {
+        await gateway.kill();
+        const downMs = performance.now();
+        await gateway.restart();
+        return `listening again after ${((performance.now() - downMs) / 1_000).toFixed(1)} s`;
+      },
+      end: () => undefined,
+    },
+    {
+      id: 'full-disk',
+      words: "no byte left on the store's disk",
+      skip: null,
+      lasts: true,
+      tier: 1,
+      struck: [],
+      isRecovery: ({ stored }) => stored !== null,
+      begin: () => {
+        gateway.foldStore();
+        disk.fill(gateway.pid);
+        return disk.how;
+      },
+      end: () => disk.free(gateway.pid),
+    },
+    {
+      id: 'wedge-embedded',
+      words: 'SIGSTOP, SIGCONT of the embedded engine',
+      skip: null,
+      lasts: true,
+      tier: 1,
+      struck: ['local'],
+      isRecovery: speaks('local'),
+      begin: async () => {
+        wedged = await embeddedPid(gateway);
+        process.kill(wedged, 'SIGSTOP');
+        return undefined;
+      },
+      end: () => {
+        const isThere = isAlive(wedged);
+        if (isThere) process.kill(wedged, 'SIGCONT');
+        return isThere ? undefined : 'it was replaced meanwhile';
+      },
+    },
+    wire('garbage', 'random bytes from both replicas', { kind: 'garbage' }),
+    wire('html', 'a login page with status 200 from both replicas', { kind: 'html' }),
+    wire(
+      'reset',
+      'connections reset in mid-stream, all engines by address',
+      { kind: 'reset', afterBytes: 2_500 },
+      ollama === null ? house : [...house, ollama],
+    ),
+    wire('slow', 'slow network to both replicas: +300 ms, 2 kB/s', {
+      kind: 'slow',
+      delayMs: 300,
+      bytesPerSecond: 2_000,
+    }),
+    hasNetwork
+      ? {
+          id: 'pulled-cable',
+          words: `the cable of ${houseA.name} is pulled: packets vanish`,
+          skip: null,
+          lasts: true,
+          tier: 2,
+          struck: [houseA.name],
+          isRecovery: houseSpeaks,
+          begin: () => network.pull(),
+          end: () => network.plug(),
+        }
+      : wire('pulled-cable', `${houseA.name} swallows everything`, { kind: 'swallow' }, [houseA]),
+    {
+      id: 'thin-cable',
+      words: `the kernel narrows the cable of ${houseA.name}`,
+      skip: noNetwork,
+      lasts: true,
+      tier: 2,
+      struck: [houseA.name],
+      isRecovery: houseSpeaks,
+      begin: () => (hasNetwork ? network.narrow() : undefined),
+      end: () => (hasNetwork ? network.widen() : undefined),
     },
   ];
 }
