@@ -5,7 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Lane, PassThrough, Readiness, Services } from './api/services.ts';
+import type { Readiness, Services } from './api/services.ts';
 import type { ShortWork } from './api/short-work.ts';
 import { type Cast, loadCast } from './cast/cast.ts';
 import { HeardLines } from './cast/heard-lines.ts';
@@ -31,11 +31,11 @@ import type { TransportOptions } from './engines/transport.ts';
 import { createWritten } from './engines/written.ts';
 import type { Host, HostState } from './hosts/host.ts';
 import { startHost } from './hosts/index.ts';
+import { relayTarget } from './hosts/relay.ts';
 import { isPaid, secretOf } from './hosts/remote.ts';
 import { JobService } from './jobs/jobs.ts';
 import { linkSignals } from './lib/abort.ts';
 import { TaskGroup } from './lib/async.ts';
-import { invariant } from './lib/invariant.ts';
 import type { ModelProgress } from './models/progress.ts';
 import { HedgeAllowance } from './routing/hedge.ts';
 import { TensorLanes } from './routing/lanes.ts';
@@ -420,36 +420,6 @@ function requirePrices(config: Config, { prices }: Spending, nowMs: number): voi
       `engines.${name}: its model ${JSON.stringify(engine.model)} costs money and has no price that holds today; add a row to spending.prices, or set isPaid: false`,
     );
   }
-}
-
-/** The replica that takes bytes as they came. Throws `overloaded` or `not_ready` when none can now. */
-function relayTarget(pool: Pool, lane: Lane, hosts: ReadonlyMap<string, Host>): PassThrough {
-  // A full queue of generation must not turn an embedding away.
-  const usable = lane === 'short' ? pool.replicas.find((each) => each.unusable() === null) : undefined;
-  const replica =
-    usable ??
-    pool.pick({
-      prefixKey: '',
-      adapter: null,
-      promptTokens: 0,
-      priority: 'interactive',
-      deadlineLeftMs: Number.POSITIVE_INFINITY,
-    });
-  if (typeof replica === 'string') {
-    const code = replica === 'overload' ? 'overloaded' : 'not_ready';
-    throw new ServiceError(code, `no engine of ${pool.name} can take this now (${replica}); see /readyz`);
-  }
-  const host = hosts.get(replica.name);
-  invariant(host !== undefined, `${replica.name} has no host`);
-  if (replica.isPaid || !host.relaysOpenAi)
-    throw new ServiceError(
-      'bad_request',
-      `${pool.name} ${replica.isPaid ? 'costs money, and nobody counts what is passed through' : `speaks another wire (${host.kind})`}; ask an NPC of it: model npc:<id>`,
-    );
-  const { name: engine, model } = host;
-  return lane === 'short'
-    ? { engine, model, transport: host.shortTransport(), admission: host.shortAdmission }
-    : { engine, model, transport: host.transport(), admission: replica.admission };
 }
 
 async function packageVersion(): Promise<string> {
