@@ -31,7 +31,7 @@ export interface Relay extends AsyncDisposable {
 }
 
 const PAGE = '<!doctype html><html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>';
-const HTML = `HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: ${PAGE.length}\r\n\r\n${PAGE}`;
+const HTML = `HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length: ${PAGE.length}\r\n\r\n${PAGE}`;
 const REQUEST = /^(?:GET|POST|DELETE) \//;
 const HELD_BYTES_MAX = 256_000;
 
