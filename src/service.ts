@@ -264,9 +264,12 @@ export async function createService(
     for (const { name, replica } of hosts.values()) {
       const { breaker, pace } = replica;
       metrics.gauge('greenroom_engine_breaker_state', { engine: name }, BREAKER_LEVEL[breaker.state]);
-      const firstTokenMs = pace.firstTokenPercentileMs(0.95);
-      if (firstTokenMs !== null)
-        metrics.gauge('greenroom_engine_first_token_p95_seconds', { engine: name }, firstTokenMs / 1000);
+      for (const quantile of [0.5, 0.95]) {
+        const firstTokenMs = pace.firstTokenPercentileMs(quantile);
+        const labels = { engine: name, quantile: String(quantile) };
+        if (firstTokenMs !== null)
+          metrics.gauge('greenroom_engine_first_token_seconds', labels, firstTokenMs / 1000);
+      }
     }
     metrics.gauge('greenroom_paid_engines_off', {}, spending.isOff ? 1 : 0);
     metrics.gauge('greenroom_ready', {}, readiness().ready ? 1 : 0);

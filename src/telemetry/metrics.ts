@@ -115,10 +115,10 @@ export const METRICS = {
     labels: ['engine'],
     question: 'Which engine is taken out, and comes it back?',
   },
-  greenroom_engine_first_token_p95_seconds: {
+  greenroom_engine_first_token_seconds: {
     kind: 'gauge',
-    help: 'Learned 95th percentile of the first token of an engine; absent until some lines were heard.',
-    labels: ['engine'],
+    help: 'Learned time to the first token of an engine, by quantile; absent until some lines were heard.',
+    labels: ['engine', 'quantile'],
     question: 'What do first-token limits follow?',
   },
   greenroom_guard_hits_total: {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Turn } from '../core/turn.ts';
-import { anOutcome, aRequest, aTurn, SPOKEN } from '../testing/a-turn.ts';
+import { anAttempt, anOutcome, aRequest, aTurn, SPOKEN } from '../testing/a-turn.ts';
 import { Metrics } from './metrics.ts';
 import { turnMetrics } from './turn-metrics.ts';
 
@@ -24,8 +24,9 @@ async function seriesAfter(...turns: readonly Turn[]): Promise<Readonly<Record<s
   );
 }
 
-test('a generated turn is counted with its times and tokens', async () => {
+test('a generated turn is counted with its times, tokens and attempts', async () => {
   assert.deepEqual(await seriesAfter(aTurn(), aTurn()), {
+    'greenroom_attempts_total{engine="local",result="stop"}': 2,
     'greenroom_dialogues_total{tier="2",source="engine",finish="stop"}': 2,
     'greenroom_dialogue_duration_seconds_sum{tier="2",source="engine"}': 0.6,
     'greenroom_dialogue_duration_seconds_count{tier="2",source="engine"}': 2,
@@ -64,11 +65,22 @@ test('a written line counts as a fallback with its cause, and has no first token
   assert.ok(!Object.keys(series).some((name) => name.includes('first_token') || name.includes('tokens')));
 });
 
+test('each call of an engine is counted by how it ended, and its cost by engine and tier', async () => {
+  const attempts = [
+    anAttempt({ result: 'backend_error' }),
+    anAttempt({ engine: 'cloud', result: 'stop', costMicroUsd: 2_500 }),
+  ];
+  const series = await seriesAfter(aTurn({ attempts }));
+  assert.equal(series['greenroom_attempts_total{engine="local",result="backend_error"}'], 1);
+  assert.equal(series['greenroom_attempts_total{engine="cloud",result="stop"}'], 1);
+  assert.equal(series['greenroom_attempt_cost_usd_total{engine="cloud",tier="2"}'], 0.0025);
+});
+
 test('a turn that failed is counted by its code, and nothing else is', async () => {
   assert.deepEqual(
     await seriesAfter(
-      aTurn({ outcome: null, error: 'bad_request' }),
-      aTurn({ outcome: null, error: null, request: aRequest({ tier: 3 }) }),
+      aTurn({ outcome: null, error: 'bad_request', attempts: [] }),
+      aTurn({ outcome: null, error: null, request: aRequest({ tier: 3 }), attempts: [] }),
     ),
     {
       'greenroom_dialogues_total{tier="none",source="none",finish="bad_request"}': 1,
