@@ -397,6 +397,16 @@ test('what was said before the deadline stands, and says that time ran out', asy
   assert.equal(outcome.source.cause, 'timeout');
 });
 
+test('an engine that stalls between sentences, long before the deadline, is closed by a written line', async () => {
+  const { outcome } = await hear(
+    world(() => [...say('The salon is open. And'), { wait: new Promise(() => {}) }], {
+      budgets: { gapMs: 20 },
+    }),
+  );
+  assert.deepEqual(outcome.sentences, ['The salon is open.', 'I was elsewhere.']);
+  assert.deepEqual([outcome.finishReason, outcome.source.cause], ['written', 'timeout']);
+});
+
 test('while the engine is not ready the written lines speak, cause offline', async () => {
   const { outcome } = await hear(world(() => [], { ready: false }));
   assert.equal(outcome.source.cause, 'offline');

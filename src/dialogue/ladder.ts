@@ -165,7 +165,7 @@ export class Ladder {
     }
     if (signal.aborted) throw signal.reason;
     if (cause === null && reply.committed.length > 0) return;
-    if (cause === 'timeout' && reply.committed.length > 0) {
+    if (cause === 'timeout' && reply.committed.length > 0 && leftMs() < SECOND_TRY_MIN_MS) {
       told.finishReason = 'deadline';
       told.source = { ...(told.source as Source), cause };
       return;
