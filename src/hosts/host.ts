@@ -10,6 +10,7 @@ import type { Logger, Runtime } from '../core/runtime.ts';
 import type { Transport } from '../core/transport.ts';
 import type { Driver } from '../engines/driver.ts';
 import type { TransportOptions } from '../engines/transport.ts';
+import { linkSignals } from '../lib/abort.ts';
 import type { TaskGroup } from '../lib/async.ts';
 import type { ModelProgress } from '../models/progress.ts';
 import { Admission } from '../routing/admission.ts';
@@ -274,19 +275,11 @@ export class Host implements AsyncDisposable {
     signal: AbortSignal,
     work: (within: AbortSignal) => Promise<void>,
   ): Promise<void> {
-    const timeout = new AbortController();
+    using link = linkSignals(signal);
     using _timer = this.#parts.runtime.clock.timer(timeoutMs, () =>
-      timeout.abort(
-        new ServiceError('deadline_exceeded', `${this.name} did not answer within ${timeoutMs} ms`),
-      ),
+      link.abort(new ServiceError('deadline_exceeded', `${this.name} did not answer within ${timeoutMs} ms`)),
     );
-    const onAbort = () => timeout.abort(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      await work(timeout.signal);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    await work(link.signal);
   }
 
   /** Starts background work that is tried until it succeeds. */
