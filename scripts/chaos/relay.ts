@@ -55,12 +55,12 @@ export async function startRelay(target: { readonly host: string; readonly port:
     }
     const engine = connect(target.port, target.host);
     keep(engine);
-    // A peer that is gone is gone for the other side too: half a connection is not what these faults are about.
-    client.once('close', () => engine.destroy());
-    engine.once('close', () => client.destroy());
     let answerBytes = 0;
     const up = passage(client, engine, () => fault);
     const down = passage(engine, client, () => fault);
+    // Who hangs up is gone for the engine too; who has said all is heard to the end, however slow the wire is.
+    client.once('close', () => engine.destroy());
+    engine.once('close', (isBroken) => (isBroken ? client.destroy() : down.end()));
     client.on('data', (bytes: Buffer) => {
       if (REQUEST.test(bytes.subarray(0, 8).toString('latin1'))) answerBytes = 0;
       if (fault.kind === 'swallow') struck += 1;
@@ -70,18 +70,18 @@ export async function startRelay(target: { readonly host: string; readonly port:
       } else if (fault.kind === 'html') {
         struck += 1;
         client.end(HTML);
-      } else up(bytes);
+      } else up.push(bytes);
     });
     engine.on('data', (bytes: Buffer) => {
       answerBytes += bytes.length;
       if (fault.kind === 'swallow') return;
       if (fault.kind === 'garbage') {
         struck += 1;
-        down(randomFillSync(Buffer.alloc(bytes.length)));
+        down.push(randomFillSync(Buffer.alloc(bytes.length)));
       } else if (fault.kind === 'reset' && answerBytes > fault.afterBytes) {
         struck += 1;
         client.resetAndDestroy();
-      } else down(bytes);
+      } else down.push(bytes);
     });
   });
   server.listen(0, '127.0.0.1');
@@ -106,12 +106,18 @@ export async function startRelay(target: { readonly host: string; readonly port:
   };
 }
 
+interface Passage {
+  push(bytes: Buffer): void;
+  /** Ends the other side behind the last byte. */
+  end(): void;
+}
+
 /** Writes bytes on in their order, later and slower while the wire is slow; a full passage pauses its source. */
-function passage(from: Socket, to: Socket, fault: () => WireFault): (bytes: Buffer) => void {
+function passage(from: Socket, to: Socket, fault: () => WireFault): Passage {
   let last = Promise.resolve();
   let held = 0;
   let freeAtMs = 0;
-  return (bytes) => {
+  const push = (bytes: Buffer) => {
     const now = fault();
     held += bytes.length;
     if (held > HELD_BYTES_MAX) from.pause();
@@ -132,4 +138,5 @@ function passage(from: Socket, to: Socket, fault: () => WireFault): (bytes: Buff
       if (held <= HELD_BYTES_MAX && from.isPaused()) from.resume();
     })();
   };
+  return { push, end: () => void last.then(() => to.end()) };
 }
