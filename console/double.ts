@@ -22,6 +22,12 @@ const POLICY =
 export interface DoubleState {
   /** What `/readyz` says. */
   readiness: { ready: boolean; stage: string; detail: string | null; percent?: number };
+  /** What stands in place of the one healthy engine, or beside it: fields of the status. */
+  engines: readonly Readonly<Record<string, unknown>>[] | null;
+  /** `isStoreAway` leaves the day out; `isForbidden` answers as to a key without the operator's scope. */
+  spending: { off: boolean; callsInFlight: number; isStoreAway: boolean; isForbidden: boolean };
+  /** Awaited between looking at the switch and answering what it was. */
+  beforeSpendingIsTold: () => Promise<void>;
   /** The key asked for; null asks for none. */
   key: string | null;
   /** Milliseconds between sentences. */
@@ -40,6 +46,9 @@ export interface DoubleState {
 export function doubleState(): DoubleState {
   return {
     readiness: { ready: true, stage: 'ready', detail: null },
+    engines: null,
+    spending: { off: false, callsInFlight: 0, isStoreAway: false, isForbidden: false },
+    beforeSpendingIsTold: () => Promise.resolve(),
     key: null,
     paceMs: 0,
     mode: 'speak',
@@ -194,6 +203,50 @@ async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>
   return JSON.parse(text) as Record<string, unknown>;
 }
 
+const ENGINE = {
+  name: 'embedded',
+  kind: 'llama.cpp',
+  model: 'smollm2-135m-instruct-q4_1',
+  model_version: null,
+  version: null,
+  breaker: 'closed',
+  unusable: null,
+  running: 1,
+  waiting: 0,
+  restarts: 0,
+  pid: 4711,
+  reason: null,
+};
+
+async function spend(state: DoubleState, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { spending } = state;
+  if (spending.isForbidden) return refuse(response, 403, 'forbidden', 'the key lacks the operator scope');
+  const { off } = spending;
+  if (request.method === 'POST') {
+    spending.off = (await bodyOf(request))['off'] === true;
+    if (spending.isStoreAway) return refuse(response, 503, 'store_unavailable', 'the store does not answer');
+    return json(response, 200, told(state, spending.off));
+  }
+  await state.beforeSpendingIsTold();
+  return json(response, 200, told(state, off));
+}
+
+function told({ spending }: DoubleState, off: boolean): Record<string, unknown> {
+  const tiers = { 1: 0, 2: 0, 3: 0.0021, 4: 1_204.5 };
+  const day = {
+    date: '2026-11-21',
+    spent_usd: 1_204.5021,
+    held_usd: 0.04,
+    tiers: Object.fromEntries(
+      Object.entries(tiers).map(([tier, spent]) => [
+        tier,
+        { spent_usd: spent, held_usd: tier === '4' ? 0.04 : 0 },
+      ]),
+    ),
+  };
+  return { off, calls_in_flight: spending.callsInFlight, day: spending.isStoreAway ? null : day };
+}
+
 async function speak(state: DoubleState, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const asked = await bodyOf(request);
   const npc = state.npcs.find((one) => one.npc_id === asked['npc_id']);
@@ -288,24 +341,13 @@ async function answer(state: DoubleState, request: IncomingMessage, response: Se
   if (path === '/readyz') return json(response, state.readiness.ready ? 200 : 503, state.readiness);
   if (path === '/v1/npcs') return json(response, 200, { data: state.npcs });
   if (path === '/v1/dialogue' && request.method === 'POST') return speak(state, request, response);
+  if (path === '/admin/v1/spending') return spend(state, request, response);
   if (path === '/admin/v1/status') {
     return json(response, 200, {
       version: '0.1.0',
       uptime_s: 4210,
       ...state.readiness,
-      engines: [
-        {
-          name: 'embedded',
-          kind: 'llama.cpp',
-          stage: state.readiness.stage,
-          model: 'smollm2-135m-instruct-q4_1',
-          running: 1,
-          waiting: 0,
-          restarts: 0,
-          pid: 4711,
-          reason: null,
-        },
-      ],
+      engines: state.engines ?? [{ ...ENGINE, stage: state.readiness.stage }],
       dialogues: { active: 1 },
       store: { kind: 'sqlite', healthy: true },
       event_loop_delay_ms_p99: 2.3,

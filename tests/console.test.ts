@@ -13,6 +13,7 @@ import { after, before, describe, type TestContext, test } from 'node:test';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { type DoubleState, doubleState, startDouble } from '../console/double.ts';
 import { EventStreamParser } from '../console/src/event-stream.ts';
+import { operatorTests } from './console-operator.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const BROWSER = [
@@ -136,9 +137,10 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
       '118 ms',
       '342 ms',
       '1.20 s',
-      '$0',
+      'first choice',
     ])
       assert.ok(note.includes(part), `the note lacks ${part}: ${note}`);
+    assert.ok(!note.includes('cost'), 'a line that cost nothing says nothing of cost');
     const spoken = page.getByRole('log', { name: 'Spoken lines' });
     assert.equal(await spoken.getAttribute('aria-live'), 'polite');
     assert.ok(((await spoken.textContent()) ?? '').includes(state.sentences[2] ?? '?'));
@@ -310,7 +312,20 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
     '#/talk',
     `#/talk/${LICH}`,
     ...['persona', 'prompt', 'lines'].map((sheet) => `#/cast/${LICH}/${sheet}`),
+    '#/jobs',
+    '#/service',
   ];
+
+  /** A night that needs every colour: engines down, money stopped. */
+  const TROUBLED: Partial<DoubleState> = {
+    filler: 'Hm.',
+    spending: { off: true, callsInFlight: 1, isStoreAway: false, isForbidden: false },
+    engines: [
+      { name: 'big', stage: 'ready', breaker: 'open', unusable: 'backend_error', restarts: 2, pid: null },
+      { name: 'gone', stage: 'failed', reason: `warm-up: no reply from http://${'w'.repeat(60)}:8000` },
+      { name: 'small', stage: 'ready', model: 'llama-3.1-8b', model_version: 'llama-3.1-8b@2026-05' },
+    ],
+  };
 
   /** Runs `look` on every view, the talk with replies of each sort in it. */
   async function onEveryView(
@@ -341,12 +356,13 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
       }
       if (view.endsWith('persona')) await page.getByRole('button', { name: 'Reveal the secret' }).click();
       if (view.endsWith('lines')) await page.getByText('32 lines').waitFor();
+      if (view === '#/service') await page.getByText('Taken out after failures').waitFor();
       await look(view);
     }
   }
 
   test('nothing scrolls sideways at 360 pixels', async (t) => {
-    const { page, state } = await openDouble(t, { filler: 'Hm.' }, { viewport: { width: 360, height: 740 } });
+    const { page, state } = await openDouble(t, TROUBLED, { viewport: { width: 360, height: 740 } });
     await onEveryView(page, state, async (view) => {
       assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, view);
     });
@@ -355,7 +371,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
   for (const colorScheme of ['light', 'dark'] as const)
     test(`text has the contrast of WCAG AA in ${colorScheme}`, async (t) => {
       const options = { colorScheme, reducedMotion: 'reduce' } as const;
-      const { page, state } = await openDouble(t, { filler: 'Hm.' }, options);
+      const { page, state } = await openDouble(t, TROUBLED, options);
       await onEveryView(page, state, async (view) => {
         const { count, poor } = await page.evaluate<{ count: number; poor: string[] }>(CONTRAST);
         assert.ok(count > 15, `${view}: only ${count} texts were seen`);
@@ -376,6 +392,8 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
     );
     assert.equal(await page.evaluate('document.getAnimations().length'), 0);
   });
+
+  describe('for an operator', () => operatorTests({ open, openDouble, say }));
 
   const isGatewayThere =
     existsSync(join(ROOT, 'src/cli/serve.ts')) &&

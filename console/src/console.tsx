@@ -50,10 +50,9 @@ export function Console() {
       <button type="button" className="skip" onClick={skipToMain}>
         Skip to the page
       </button>
-      <div className="top">
-        <Header view={view} npcId={route.npcId} live={live} hasKey={key.key !== null} />
-        {live.spending?.off && !key.isWanted && <SpendingBanner />}
-      </div>
+      <Header view={view} npcId={route.npcId} live={live} hasKey={key.key !== null}>
+        {live.spending?.off && !key.isWanted && <SpendingBanner isOnService={view === 'service'} />}
+      </Header>
       {live.connection === 'lost' && (
         <div className="banner" role="alert">
           <Notice trouble={new Trouble('unreachable', '')} />

@@ -28,7 +28,12 @@ export function ServicePage({ live, onOff }: ServicePageProps) {
       )}
       <section className="part" aria-labelledby="engines">
         <h2 id="engines">Engines</h2>
-        {status?.engines && status.engines.length > 0 && <EnginesTable engines={status.engines} />}
+        <div className="wide">
+          {status?.engines && status.engines.length > 0 && <EnginesTable engines={status.engines} />}
+          <p className="hint">
+            Paid engines are also left alone while paid calls are stopped or a cap is reached.
+          </p>
+        </div>
         {status?.engines?.length === 0 && (
           <p className="empty">None is configured: every line is a written one. Name some under “engines”.</p>
         )}

@@ -78,7 +78,7 @@ function modelText({ model, model_version: version }: EngineStatus): string {
 }
 
 function processText({ kind, version, pid }: EngineStatus): string {
-  return [kind && (version ? `${kind} ${version}` : kind), typeof pid === 'number' ? `process ${pid}` : null]
-    .filter(Boolean)
-    .join(', ');
+  const isVersionKnown = version && version !== 'unknown';
+  const program = [kind, isVersionKnown && version].filter(Boolean).join(' ');
+  return [program, typeof pid === 'number' && `process ${pid}`].filter(Boolean).join(', ');
 }

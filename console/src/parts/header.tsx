@@ -1,4 +1,5 @@
 /** The name, the views, and the cue light: whether the service can take a line, in a shape and in a word. */
+import type { ReactNode } from 'react';
 import { words } from '../format.ts';
 import { keyStore } from '../key.ts';
 import { routeHash, type View } from '../route.ts';
@@ -26,9 +27,11 @@ interface HeaderProps {
   readonly npcId: string | null;
   readonly live: Live;
   readonly hasKey: boolean;
+  /** What must stay in sight with it. */
+  readonly children?: ReactNode;
 }
 
-export function Header({ view, npcId, live, hasKey }: HeaderProps) {
+export function Header({ view, npcId, live, hasKey, children }: HeaderProps) {
   const { tone, text } = cue(live);
   return (
     <header className="header">
@@ -47,6 +50,7 @@ export function Header({ view, npcId, live, hasKey }: HeaderProps) {
           </a>
         ))}
       </nav>
+      {children}
       <div className="header-end">
         {hasKey && (
           <button type="button" className="quiet" onClick={() => keyStore.forget()}>

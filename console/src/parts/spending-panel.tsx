@@ -83,7 +83,7 @@ function Switch({ spending, onOff }: { spending: SpendingStatus; onOff: Spending
         <Confirmation
           title="Stop all paid calls?"
           yes="Stop them"
-          no="Keep them"
+          no="Keep them running"
           onYes={() => onOff.turn(true)}
           onClose={() => setAsking(false)}
         >
@@ -93,10 +93,7 @@ function Switch({ spending, onOff }: { spending: SpendingStatus; onOff: Spending
               : `${count(spending.calls_in_flight)} in flight ${spending.calls_in_flight === 1 ? 'ends' : 'end'} at once. `}
             No paid engine of this gateway is asked again until you allow it, also after a restart.
           </p>
-          <p>
-            NPCs go on speaking: with local engines, then with written lines. Jobs that need a paid engine
-            fail.
-          </p>
+          <p>NPCs go on speaking: with local engines, then with written lines. Jobs for paid engines wait.</p>
         </Confirmation>
       )}
     </>
