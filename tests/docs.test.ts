@@ -86,9 +86,12 @@ async function follow(steps: readonly GuideStep[], folder: string, context: Test
 
 /** `npm start` and `npm run NAME --` as package.json spells them, so that signals reach the program itself. */
 function withoutNpm(command: string): string {
-  return command.replace(/^npm (?:run (?:--silent |-s )?)?(\S+)(?: --(?= |$))?/gm, (whole, name: string) => {
+  const pattern = /^(env (?:\w+=\S+ )+)?npm (?:run (?:--silent |-s )?)?(\S+)(?: --(?= |$))?/gm;
+  return command.replace(pattern, (whole, environment: string | undefined, name: string) => {
     const script = scripts[name];
-    return script === undefined ? whole : script.replace(/^node /, `${process.execPath} `);
+    return script === undefined
+      ? whole
+      : `${environment ?? ''}${script.replace(/^node /, `${process.execPath} `)}`;
   });
 }
 
