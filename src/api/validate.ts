@@ -1,6 +1,7 @@
 /** Validation by zod, with an error that names the field, the value and what was expected. */
 import type { z } from 'zod';
 import { ServiceError } from '../core/errors.ts';
+import { expectedOf } from '../lib/text/expected.ts';
 
 const SHOWN_LENGTH_MAX = 60;
 
@@ -26,7 +27,7 @@ function explain(issues: readonly Issue[], data: unknown): ServiceError {
   const message =
     keys.length > 0
       ? `${name} is not a field of this call; see /openapi.json for those that are`
-      : `${name} is ${shownValue(valueAt(data, issue.path))}; ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
+      : `${name} is ${shownValue(valueAt(data, issue.path))}; ${expectedOf(issue.message)}`;
   return new ServiceError('bad_request', message, { details: { field } });
 }
 

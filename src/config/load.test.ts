@@ -74,6 +74,43 @@ test('a tier that names an engine which is not there, or one twice, is refused',
   await assert.rejects(load('tiers: { "2": { rungs: [local, local] } }\n'), refused(/named twice/));
 });
 
+test('a fault says what was expected in words of people, a line each where there are several', async () => {
+  for (const [text, ...parts] of [
+    [
+      'engines: { gpu: { kind: vlm, model: x } }\n',
+      /engines\.gpu\.kind: is "vlm"; expected one of embedded, vllm, /,
+    ],
+    [
+      'engines: { GPU_1: { kind: embedded } }\n',
+      /engines\.GPU_1: is no good name; lower-case letters, digits and -/,
+    ],
+    ['engines: { a: { kind: vllm } }\n', /engines\.a\.model: is missing; expected string$/],
+    [
+      'engines: { a: { kind: vllm, model: x, baseUrl: "10.0.0.5" } }\n',
+      /is "10\.0\.0\.5"; expected an address with its scheme/,
+    ],
+    [
+      'port: -1\ndrainMs: soon\n',
+      /greenroom\.yaml:\n {2}- port: is -1; expected .*>=0\n {2}- drainMs: is "soon"; expected number$/,
+    ],
+    [
+      'jobs: { webhookHosts: [{ host: game.example, secretEnv: s }] }\n',
+      /secretEnv: is "s"; the name of an environment variable/,
+    ],
+  ] as const)
+    await assert.rejects(load(text), refused(...parts));
+});
+
+test('a rung that comes from the defaults is told as such', async () => {
+  const engines = 'engines: { gpu: { kind: vllm, model: x } }\n';
+  await assert.rejects(
+    load(`${engines}tiers: { "3": { rungs: [gpu] } }\n`),
+    refused(
+      /tiers\.1\.rungs\.0: "local" is no pool; expected one of gpu; this is the default, .* nothing of tiers\.1\.rungs/,
+    ),
+  );
+});
+
 test('what is not YAML, not a map, or not there is said in one sentence', async () => {
   await assert.rejects(load('a: [1,\n'), refused(/is not YAML/));
   await assert.rejects(load('- 1\n'), refused(/holds a list/));

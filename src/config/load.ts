@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parseDocument } from 'yaml';
 import { ServiceError } from '../core/errors.ts';
+import { expectedOf } from '../lib/text/expected.ts';
 import { layoutFaults } from '../routing/layout.ts';
 import { type Config, configSchema } from './schema.ts';
 
@@ -61,7 +62,10 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   if (!result.success) throw invalid(sources.file, result.error.issues, merged, origins);
   const faults = layoutFaults({ ...result.data, engines: versionsOf(result.data) });
   if (faults.length > 0)
-    throw new ServiceError('config_invalid', `${sources.file ?? 'configuration'}: ${faults.join('; ')}`);
+    throw faulty(
+      sources.file,
+      faults.map((fault) => withOrigin(fault, origins)),
+    );
   return {
     config: result.data,
     directory: sources.file === null ? process.cwd() : dirname(resolve(sources.file)),
@@ -136,6 +140,8 @@ interface Issue {
   readonly path: readonly PropertyKey[];
   readonly message: string;
   readonly keys?: readonly string[];
+  /** What is wrong with a key of a map. */
+  readonly issues?: readonly { readonly message: string }[];
 }
 
 function invalid(
@@ -149,14 +155,34 @@ function invalid(
     if (issue.code === 'unrecognized_keys') {
       return `${path === '' ? '' : `${path}.`}${issue.keys?.join(', ')}: no such key`;
     }
+    if (issue.code === 'invalid_key')
+      return `${path}: is no good name; ${issue.issues?.map(({ message }) => expectedOf(message)).join(', ')}`;
     const value = issue.path.reduce<unknown>(
       (node, key) => (node as Record<PropertyKey, unknown> | undefined)?.[key],
       merged,
     );
     const from = origins.get(path);
-    return `${path}${from === undefined || from === 'file' ? '' : ` (from the ${from})`}: is ${JSON.stringify(value) ?? 'missing'}; ${issue.message}`;
+    return `${path}${from === undefined || from === 'file' ? '' : ` (from the ${from})`}: is ${JSON.stringify(value) ?? 'missing'}; ${expectedOf(issue.message)}`;
   });
-  return new ServiceError('config_invalid', `${file ?? 'configuration'}: ${lines.join('; ')}`);
+  return faulty(file, lines);
+}
+
+/** One fault stands in the sentence, several on a line each. */
+function faulty(file: string | null, faults: readonly string[]): ServiceError {
+  const name = file ?? 'configuration';
+  const [first = ''] = faults;
+  return new ServiceError(
+    'config_invalid',
+    faults.length === 1 ? `${name}: ${first}` : `${name}:${faults.map((fault) => `\n  - ${fault}`).join('')}`,
+  );
+}
+
+/** A rung that nobody wrote comes from the defaults; who is told of it must know that the file lacks the key. */
+function withOrigin(fault: string, origins: ReadonlyMap<string, Origin>): string {
+  const [, key] = /^(tiers\.\d\.rungs)\.\d+: /.exec(fault) ?? [];
+  return key === undefined || origins.has(key)
+    ? fault
+    : `${fault}; this is the default, and the configuration says nothing of ${key}`;
 }
 
 function versionsOf({ engines }: Config) {

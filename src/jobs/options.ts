@@ -13,7 +13,7 @@ const webhookHost = z.strictObject({
     ),
   secretEnv: z
     .string()
-    .regex(/^[A-Z_][A-Z0-9_]*$/)
+    .regex(/^[A-Z_][A-Z0-9_]*$/, 'the name of an environment variable: capital letters, digits and _')
     .describe(
       'Environment variable with the secret that signs what is sent there; `whsec_…` is read as Base64.',
     ),

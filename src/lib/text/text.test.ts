@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { collapseSpaces, dropUnseen, PICTURES } from './characters.ts';
+import { expectedOf } from './expected.ts';
 import { fold, joinSqueezed, occursIn, squeeze } from './fold.ts';
 import { countWords, hasLetter, wordsOf } from './words.ts';
 
@@ -57,4 +58,20 @@ test('a phrase is found as whole words, a long one also inside them, and across 
   assert.equal(occursIn(joined, squeeze('chapel bell').letters, 6), true);
   assert.equal(occursIn(joined, squeeze('chapel').letters, 6), false, 'what ends in the first text is old');
   assert.equal(joined.isWordStart.length, joined.letters.length + 1);
+});
+
+test('what was expected is said without the words of the library', () => {
+  for (const [message, clause] of [
+    ['Too small: expected number to be >=1', 'expected number to be >=1'],
+    ['Invalid input: expected string, received undefined', 'expected string'],
+    ['Invalid option: expected one of "a"|"b-c"', 'expected one of a, b-c'],
+    ['Invalid option: expected one of 1|2|3|4', 'expected one of 1, 2, 3, 4'],
+    ["Invalid discriminator value. Expected 'vllm' | 'tgi'", 'expected one of vllm, tgi'],
+    ['Invalid URL', 'expected an address with its scheme: http://127.0.0.1:8000, https://name.example/path'],
+    ['Invalid ISO date', 'expected a date: 2026-11-21'],
+    ['Invalid string: must match pattern /^[a-z]+$/', 'expected text like /^[a-z]+$/'],
+    ['expected at least openMs', 'expected at least openMs'],
+    ['Unrecognized key', 'unrecognized key'],
+  ] as const)
+    assert.equal(expectedOf(message), clause);
 });
