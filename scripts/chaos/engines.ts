@@ -63,7 +63,7 @@ export function greenroomEngine(name: string, network: EngineNetwork | null): Ta
   };
   return {
     name,
-    version: network === null ? 'this tree' : 'this tree, in a network namespace',
+    version: network === null ? 'greenroom engine' : 'greenroom engine in a network namespace',
     config: { kind: 'vllm', model: BASE_MODEL, ...PLACES },
     host,
     command,
@@ -91,7 +91,7 @@ function scriptTarget(
   if (there === null) return skipUnlessInstalled(script) || `${script.title} is not installed`;
   return {
     name,
-    version: script.version,
+    version: `${script.title} ${script.version}`,
     config: { kind, model: BASE_MODEL, ...PLACES },
     host: '127.0.0.1',
     command: (port) => script.command(there, port, flags),

@@ -53,6 +53,7 @@ export interface GatewayOptions {
 
 const START_TIMEOUT_MS = 60_000;
 const QUESTION_TIMEOUT_MS = 5_000;
+const FOLDS_MAX = 5;
 
 /** Resolves once every engine is usable. */
 export async function startGateway(options: GatewayOptions, signal: AbortSignal): Promise<Gateway> {
@@ -130,7 +131,11 @@ export async function startGateway(options: GatewayOptions, signal: AbortSignal)
     foldStore: () => {
       const database = new DatabaseSync(storeFile);
       try {
-        database.exec('pragma busy_timeout = 2000; pragma wal_checkpoint(truncate)');
+        database.exec('pragma busy_timeout = 2000');
+        const fold = database.prepare('pragma wal_checkpoint(truncate)');
+        // A reader in the way is gone a moment later.
+        for (let tries = 0; tries < FOLDS_MAX; tries++)
+          if ((fold.get() as { readonly busy: number }).busy === 0) return;
       } finally {
         database.close();
       }
