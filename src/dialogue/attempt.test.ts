@@ -40,7 +40,13 @@ function asked(replica: AttemptAsk['replica']): AttemptAsk {
     promptTokens: 50,
     player: null,
     source: 'local',
-    budget: { firstTokenMs: 60_000, admitWithinMs: 60_000, gapMs: 60_000, totalMs: 60_000 },
+    budget: {
+      firstTokenMs: 60_000,
+      isFirstTokenOwn: true,
+      admitWithinMs: 60_000,
+      gapMs: 60_000,
+      totalMs: 60_000,
+    },
     deadlineMonoMs: 60_000,
   };
 }

@@ -86,6 +86,7 @@ export async function runJob(
         source: apiKeyId === '' ? 'local' : apiKeyId,
         budget: {
           firstTokenMs: FIRST_TOKEN_MS,
+          isFirstTokenOwn: true,
           admitWithinMs: TOTAL_MS,
           gapMs: GAP_MS,
           totalMs: TOTAL_MS,

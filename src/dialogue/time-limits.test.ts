@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GenerateEvent } from '../core/engine.ts';
 import type { ServiceError } from '../core/errors.ts';
+import { outcomeOf } from '../routing/outcome.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { TimeLimits } from './time-limits.ts';
 
-const budget = { admitWithinMs: 50, firstTokenMs: 100, gapMs: 20, totalMs: 1_000 };
+const budget = { admitWithinMs: 50, firstTokenMs: 100, isFirstTokenOwn: true, gapMs: 20, totalMs: 1_000 };
 const text: GenerateEvent = { type: 'text', text: 'a' };
 const turn = () => new Promise(setImmediate);
 
@@ -75,9 +76,21 @@ test('a slow listener is not the fault of the engine', async () => {
 test('an engine that had only what a short deadline left it has not failed: the total passed', () => {
   const clock = new ManualClock();
   const passed: unknown[] = [];
-  const cut = { admitWithinMs: 0, firstTokenMs: 16, gapMs: 16, totalMs: 16 };
+  const cut = { admitWithinMs: 0, firstTokenMs: 16, isFirstTokenOwn: false, gapMs: 16, totalMs: 16 };
   using limits = new TimeLimits(cut, clock, ({ details }) => passed.push(details['phase']));
   limits.admitted();
   clock.advance(30);
   assert.deepEqual(passed, ['total']);
+});
+
+test('an engine that had only its share of a short deadline has not failed either: the rung below is asked', () => {
+  const clock = new ManualClock();
+  const passed: unknown[] = [];
+  const cut = { admitWithinMs: 0, firstTokenMs: 16, isFirstTokenOwn: false, gapMs: 32, totalMs: 32 };
+  using limits = new TimeLimits(cut, clock, (error) => {
+    passed.push(error.details['phase'], outcomeOf(error).kind);
+  });
+  limits.admitted();
+  clock.advance(20);
+  assert.deepEqual(passed, ['share', 'left']);
 });

@@ -27,12 +27,13 @@ export class TimeLimits implements Disposable {
 
   /**
    * A place was given: from now on the engine has its time. A limit that the deadline of the dialogue has cut is not the
-   * engine's: the total alone ends the attempt then, or a few callers in a hurry would have every engine taken out.
+   * engine's, and told as the phase `share`, or a few callers in a hurry would have every engine taken out.
    */
   admitted(): void {
-    const { firstTokenMs, totalMs } = this.#budget;
+    const { firstTokenMs, isFirstTokenOwn, totalMs } = this.#budget;
     if (firstTokenMs >= totalMs) return;
-    this.#first = this.#clock.timer(firstTokenMs, () => this.#pass('first_token', firstTokenMs));
+    const phase = isFirstTokenOwn ? 'first_token' : 'share';
+    this.#first = this.#clock.timer(firstTokenMs, () => this.#pass(phase, firstTokenMs));
   }
 
   /** Passes events on and keeps the time. */
@@ -65,7 +66,7 @@ export class TimeLimits implements Disposable {
     });
   }
 
-  #pass(phase: 'first_token' | 'gap' | 'total', limitMs: number): void {
+  #pass(phase: keyof typeof PHASES, limitMs: number): void {
     this.#onPassed(
       new ServiceError('deadline_exceeded', `${PHASES[phase]} within ${Math.round(limitMs)} ms`, {
         details: { phase },
@@ -76,6 +77,7 @@ export class TimeLimits implements Disposable {
 
 const PHASES = {
   first_token: 'no first token',
+  share: 'no first token for this engine',
   gap: 'no further token',
   total: 'no whole answer',
 } as const;

@@ -10,6 +10,7 @@ test('while nothing is learned an engine gets the ceiling for its first token', 
   const ask = { leftMs: 10_000, rungsBelow: 1, isWatched: true, firstTokenPercentileMs: null, settings };
   assert.deepEqual(timeBudget(ask), {
     firstTokenMs: settings.ceilingMs,
+    isFirstTokenOwn: true,
     admitWithinMs: 10_000 - 2 * settings.floorMs,
     gapMs: settings.gapMs,
     totalMs: 10_000 - settings.floorMs,
@@ -39,6 +40,14 @@ test('on the last rung a free engine has all the time that is left, a paid one t
   assert.equal(firstTokenMs(false, 1_000), 1_500);
 });
 
+test('an engine that says nothing leaves half of a short deadline to those below, and that is not its fault', () => {
+  const ask = { leftMs: 4_000, isWatched: true, firstTokenPercentileMs: null, settings };
+  for (const rungsBelow of [1, 3]) {
+    const { firstTokenMs, isFirstTokenOwn } = timeBudget({ ...ask, rungsBelow });
+    assert.deepEqual([firstTokenMs, isFirstTokenOwn], [2_000, false]);
+  }
+});
+
 test('a place is of use as long as the first token can be expected before the end', () => {
   const ask = { rungsBelow: 0, isWatched: true, firstTokenPercentileMs: 1_500, settings };
   const budget = timeBudget({ leftMs: 4_000, ...ask });
@@ -51,7 +60,7 @@ test('nothing left is no time at all, never a negative one', () => {
   for (const leftMs of [0, -5])
     assert.deepEqual(
       timeBudget({ leftMs, rungsBelow: 2, isWatched: true, firstTokenPercentileMs: null, settings }),
-      { firstTokenMs: 0, admitWithinMs: 0, gapMs: 0, totalMs: 0 },
+      { firstTokenMs: 0, isFirstTokenOwn: false, admitWithinMs: 0, gapMs: 0, totalMs: 0 },
     );
 });
 

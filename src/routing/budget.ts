@@ -7,6 +7,8 @@ import type { BudgetOptions } from './options.ts';
 export interface TimeBudget {
   /** Milliseconds from the place at the engine to the first token: what is learned has no wait for a place in it. */
   readonly firstTokenMs: number;
+  /** Whether that is the engine's own limit; else it is cut by what the dialogue has left, which is no fault of the engine. */
+  readonly isFirstTokenOwn: boolean;
   /** Longest milliseconds from the start of the attempt to a place: after it a first token is not to be expected in time. */
   readonly admitWithinMs: number;
   /** Longest milliseconds between two tokens. */
@@ -27,7 +29,7 @@ export interface BudgetAsk {
   readonly settings: BudgetOptions;
 }
 
-/** Most of what is left that all rungs below may claim together. */
+/** Most of what is left that all rungs below may claim together; all of it while no first token has come. */
 const SHARE_BELOW = 0.5;
 /** A first token that takes longer than its percentile by this factor is not coming soon. */
 const PATIENCE = 1.5;
@@ -39,9 +41,11 @@ export function timeBudget(ask: BudgetAsk): TimeBudget {
   const learnedMs = firstTokenPercentileMs === null ? settings.ceilingMs : firstTokenPercentileMs * PATIENCE;
   // With no engine below, giving up early gains nothing but a written line, and a laptop that is busy would be taken out.
   const hasAllTime = rungsBelow <= 0 && isWatched;
-  const wantedMs = hasAllTime ? totalMs : Math.min(settings.ceilingMs, Math.max(settings.floorMs, learnedMs));
+  const ownMs = hasAllTime ? totalMs : Math.min(settings.ceilingMs, Math.max(settings.floorMs, learnedMs));
+  const shareMs = rungsBelow > 0 ? left * (1 - SHARE_BELOW) : totalMs;
   return {
-    firstTokenMs: Math.min(wantedMs, totalMs),
+    firstTokenMs: Math.min(ownMs, shareMs),
+    isFirstTokenOwn: ownMs < shareMs,
     admitWithinMs: totalMs - Math.min(firstTokenPercentileMs ?? settings.floorMs, totalMs),
     gapMs: Math.min(settings.gapMs, totalMs),
     totalMs,

@@ -26,8 +26,8 @@ const LEFT: AttemptOutcome = { kind: 'left' };
 
 /**
  * The outcome of an attempt that threw `error` after it had its place (engines.md §10.6). `deadline_exceeded` tells by
- * details `phase` which limit passed: `connect`, `first_token` and `gap` are the engine's failures; `total`, the end of
- * the dialogue's own time, says nothing.
+ * details `phase` which limit passed: `connect`, `first_token` and `gap` are the engine's failures; `total` and `share`,
+ * the end of the dialogue's own time or of this engine's part of it, say nothing.
  */
 export function outcomeOf(error: unknown): AttemptOutcome {
   const { code, details } = ServiceError.from(error);
@@ -39,7 +39,7 @@ export function outcomeOf(error: unknown): AttemptOutcome {
     case 'draining':
       return { kind: 'throttled', retryAfterMs: hintMs(details['retryAfterMs']) };
     case 'deadline_exceeded':
-      return details['phase'] === 'total' ? LEFT : { kind: 'failed', code };
+      return details['phase'] === 'total' || details['phase'] === 'share' ? LEFT : { kind: 'failed', code };
     case 'engine_account':
     case 'bad_request':
     case 'context_length_exceeded':
