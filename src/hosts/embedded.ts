@@ -49,6 +49,8 @@ export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts:
       },
       signal,
     );
+    // Stopped while the model was looked for: a process that starts now nobody would end.
+    if (host.hasEnded) return;
     host.set({ stage: 'loading', detail: 'loading' });
     const supervisor = new EngineSupervisor(
       { engine: { ...options, modelPath: ready.path, modelName: model }, environment },

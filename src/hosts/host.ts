@@ -122,6 +122,11 @@ export class Host implements AsyncDisposable {
     );
   }
 
+  /** Whether it was disposed: what a background task was about to start must not start any more. */
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
   get state(): HostState {
     return this.#state;
   }
