@@ -13,7 +13,7 @@ import { ConversationMemory, extractiveSummary } from './cast/memory.ts';
 import { createPromptAssembler } from './cast/prompt.ts';
 import { lineCounts, lineRows, npcSummaries } from './cast/views.ts';
 import type { LoadedConfig } from './config/load.ts';
-import type { Config } from './config/schema.ts';
+import { requirePrices } from './config/paid.ts';
 import type { DialogueEvent, DialogueRequest } from './core/dialogue.ts';
 import type { TokenCounter } from './core/engine.ts';
 import { ServiceError } from './core/errors.ts';
@@ -32,7 +32,7 @@ import { createWritten } from './engines/written.ts';
 import type { Host, HostState } from './hosts/host.ts';
 import { startHost } from './hosts/index.ts';
 import { relayTarget } from './hosts/relay.ts';
-import { isPaid, secretOf } from './hosts/remote.ts';
+import { secretOf } from './hosts/remote.ts';
 import { JobService } from './jobs/jobs.ts';
 import { linkSignals } from './lib/abort.ts';
 import { TaskGroup } from './lib/async.ts';
@@ -128,7 +128,7 @@ export async function createService(
   });
   cleanup.use(tasks);
   const spending = cleanup.use(await Spending.open(config.spending, { store: store.spending, clock, log }));
-  requirePrices(config, spending, clock.nowMs());
+  requirePrices(config, spending.prices, clock.nowMs());
   const prefixes = new RecentPrefixes();
   const hosts = new Map<string, Host>();
   for (const [name, engineConfig] of Object.entries(config.engines)) {
@@ -412,17 +412,6 @@ function poolsOf(hosts: ReadonlyMap<string, Host>, pools: PoolsOptions): Readonl
     made.set(name, new Pool(name, replicas));
   }
   return made;
-}
-
-/** A cap cannot hold over an engine whose price nobody knows. */
-function requirePrices(config: Config, { prices }: Spending, nowMs: number): void {
-  for (const [name, engine] of Object.entries(config.engines)) {
-    if (!isPaid(engine) || prices.of(engine.model, nowMs) !== null) continue;
-    throw new ServiceError(
-      'config_invalid',
-      `engines.${name}: its model ${JSON.stringify(engine.model)} costs money and has no price that holds today; add a row to spending.prices, or set isPaid: false`,
-    );
-  }
 }
 
 async function packageVersion(): Promise<string> {

@@ -61,6 +61,62 @@ test('every fault is named at once, with its value', async () => {
   assert.match(absent.error, /cannot read .*absent\.yaml/);
 });
 
+test('a configuration that cannot start is not valid, and what is to be set elsewhere is named', async () => {
+  const cloud =
+    'kind: openai-compatible, baseUrl: "https://cloud.example", model: big, isPaid: true, apiKeyEnv: CLOUD_KEY';
+  const engines = `engines: { local: { kind: embedded }, cloud: { ${cloud} } }\n`;
+  const unpriced = await greenroom(['config', 'check', '--config', file('unpriced.yaml', engines)]);
+  assert.equal(unpriced.code, 1);
+  assert.match(
+    unpriced.error,
+    /engines\.cloud: its model "big" costs money and has no price .* spending\.prices/,
+  );
+  const prices =
+    'spending: { prices: [{ model: big, effectiveFrom: "2026-01-01", inputUsd: 1, outputUsd: 2 }] }\n';
+  const hooks = 'jobs: { webhookHosts: [{ host: game.example, secretEnv: HOOK_SECRET }] }\n';
+  const whole = file('priced.yaml', engines + prices + hooks);
+  const environment = { CLOUD_KEY: '', HOOK_SECRET: '' };
+  const keyless = await greenroom(['config', 'check', '--config', whole], { environment });
+  assert.equal(keyless.code, 0, keyless.error);
+  assert.match(
+    keyless.error,
+    /engines\.cloud\.apiKeyEnv names the environment variable CLOUD_KEY, which is not set/,
+  );
+  assert.match(keyless.error, /jobs\.webhookHosts\.0\.secretEnv names the environment variable HOOK_SECRET/);
+  const set = await greenroom(['config', 'check', '--config', whole], {
+    environment: { CLOUD_KEY: 'a', HOOK_SECRET: 'b' },
+  });
+  assert.doesNotMatch(set.error, /environment variable/);
+});
+
+test('an empty ladder, a circle, and what is no single version are named with their key', async () => {
+  const gpus = ['1', '2']
+    .map((version) => `g${version}: { kind: vllm, model: x, version: "${version}" }`)
+    .join(', ');
+  const engines = `engines: { local: { kind: embedded }, ${gpus} }\n`;
+  for (const [text, fault] of [
+    ['tiers: { "2": { rungs: [] } }\n', /tiers\.2\.rungs: is empty; name a pool/],
+    [
+      'pools: { p: { engines: [q] }, q: { engines: [p] } }\n',
+      /pools\.p\.engines\.0: "q" is a pool; a pool holds engines/,
+    ],
+    ['pools: { p: { engines: [p] } }\n', /pools\.p\.engines\.0: "p" is a pool, this very one/],
+    ['pools: { p: { engines: [g1, g2] } }\n', /pools\.p\.engines: have different model versions \(1, 2\)/],
+    [
+      'models: { x: { aliases: { a: b, b: a } } }\n',
+      /models\.x\.aliases\.a: "b" is an alias; an alias names a version: 1, 2/,
+    ],
+    [
+      'tiers: { "2": { rungs: [loacl] } }\n',
+      /tiers\.2\.rungs\.0: "loacl" is no pool; expected one of local, /,
+    ],
+  ] as const) {
+    const run = await greenroom(['config', 'check', '--config', file('circle.yaml', engines + text)]);
+    assert.equal(run.code, 1);
+    assert.match(run.error, fault);
+  }
+});
+
 test('what is printed is a configuration, and holds no password', async () => {
   const environment = { DATABASE_URL: 'postgres://game:hunter2@db.example/greenroom' };
   const run = await greenroom(['config', 'print'], { environment });

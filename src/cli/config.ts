@@ -2,8 +2,10 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import { requirePrices } from '../config/paid.ts';
 import { configSchema } from '../config/schema.ts';
 import type { Runtime } from '../core/runtime.ts';
+import { PriceTable } from '../spending/price.ts';
 import type { Verb } from './index.ts';
 
 interface Flags {
@@ -21,6 +23,8 @@ export const configVerb: Verb = (program, runtime) => {
     .option('--set', 'only what is not a default')
     .action(async (flags: Flags & { readonly set?: boolean }) => {
       const loaded = await load(flags, runtime);
+      const { engines, spending } = loaded.config;
+      requirePrices({ engines }, new PriceTable(spending.prices), runtime.clock.nowMs());
       const rows = leaves(withoutSecrets(loaded.config)).map(
         ([path, value]) => [path, JSON.stringify(value), originOf(loaded, path)] as const,
       );
@@ -29,6 +33,10 @@ export const configVerb: Verb = (program, runtime) => {
       for (const [path, value, origin] of shown)
         console.log(`${path.padEnd(widths[0] ?? 0)}  ${value.padEnd(widths[1] ?? 0)}  ${origin}`);
       console.error(`${loaded.file ?? 'The configuration without a file'} is valid.`);
+      for (const [path, variable] of unsetVariables(loaded.config, runtime.environment))
+        console.error(
+          `${path} names the environment variable ${variable}, which is not set here; \`serve\` needs it.`,
+        );
     });
 
   fileFlag(group.command('print'))
@@ -53,6 +61,20 @@ function fileFlag(command: Command): Command {
 
 function load(flags: Flags, { environment }: Runtime): Promise<LoadedConfig> {
   return loadConfig({ file: flags.config ?? null, environment, flags: {} });
+}
+
+/** Keys whose name ends in `Env` name variables: where a configuration is checked they need not be, where it runs they must. */
+function unsetVariables(
+  value: unknown,
+  environment: Runtime['environment'],
+  path = '',
+): readonly (readonly [path: string, variable: string])[] {
+  if (typeof value === 'string')
+    return path.endsWith('Env') && (environment[value] ?? '') === '' ? [[path, value]] : [];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, child]) =>
+    unsetVariables(child, environment, path === '' ? key : `${path}.${key}`),
+  );
 }
 
 /** Values by dotted path; a list is one value, and so is an empty object. */

@@ -1,5 +1,6 @@
 /** The host of an engine that is a server of its own: a driver of the list, an address and a key. */
-import type { EngineConfig, RemoteEngineConfig } from '../config/schema.ts';
+import { isPaid } from '../config/paid.ts';
+import type { RemoteEngineConfig } from '../config/schema.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { DriverDefinition } from '../engines/driver.ts';
@@ -39,11 +40,6 @@ export function startRemote(name: string, config: RemoteEngineConfig, parts: Hos
     ),
   });
   return host;
-}
-
-/** Whether calls of this engine are held against spending. */
-export function isPaid(config: EngineConfig): boolean {
-  return config.kind !== 'embedded' && (config.isPaid ?? DRIVERS[config.kind].isPaid);
 }
 
 /** A key from the environment; null where none is named. Throws `config_invalid` when the one that is named is not set. */
