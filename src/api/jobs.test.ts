@@ -123,6 +123,10 @@ test('bad jobs are refused with what is wrong', async () => {
     assert.equal(response.status, 400, JSON.stringify(problem));
     assert.match(String(problem['detail']), detail);
   }
+  const stranger = await harness.post('/v1/jobs', { prompt: 'x', npc_id: 'nobody' });
+  const problem = await json(stranger);
+  assert.deepEqual([stranger.status, problem['code']], [404, 'unknown_npc']);
+  assert.match(String(problem['detail']), /"nobody"; GET \/v1\/npcs/);
   for (const method of ['GET', 'DELETE']) {
     const response = await fetch(`${harness.url}/v1/jobs/job_none`, { method });
     assert.deepEqual([response.status, (await json(response))['code']], [404, 'unknown_job']);

@@ -74,6 +74,7 @@ export const jobsDoor: Door = (scope, context) => {
     },
     async (request, reply) => {
       const body = request.body as z.infer<typeof jobSchema>;
+      requireNpc(context, body.npc_id);
       const job = await jobsOf(context).submit(
         {
           apiKeyId: request.caller.key?.id ?? '',
@@ -148,6 +149,15 @@ function jobsOf({ services }: DoorContext): Jobs {
       'this process takes no jobs; ask a gateway that is configured for them',
     );
   return services.jobs;
+}
+
+/** Said now, to who can correct it, and not minutes later by a job that failed. */
+function requireNpc({ services }: DoorContext, npcId: string | undefined): void {
+  if (npcId === undefined || services.npcs.some((each) => each.npcId === npcId)) return;
+  throw new ServiceError(
+    'unknown_npc',
+    `no NPC is called ${JSON.stringify(npcId.slice(0, 80))}; GET /v1/npcs lists who is there`,
+  );
 }
 
 function requestOf(body: z.infer<typeof jobSchema>): JobRequest {

@@ -169,7 +169,7 @@ export const ERRORS = {
     openai: 'insufficient_quota',
     retryable: false,
     title: 'The spending limit is reached.',
-    advice: 'Raise spending.caps or wait for the next day (UTC); the detail names the cap.',
+    advice: 'Raise the cap that the detail names, or wait for the next day (UTC).',
   },
   spending_off: {
     status: 503,
