@@ -131,6 +131,8 @@ export function operatorTests({ open, openDouble, say }: ConsoleBrowser): void {
       assert.match(note, part);
     await page.getByRole('link', { name: 'Engines and spending' }).click();
     const row = page.getByRole('row', { name: /^house/ });
+    await row.waitFor();
+    assert.equal(await page.evaluate('document.activeElement?.id'), 'main');
     await row.getByText('Taken out after failures').waitFor();
     await row.getByText('It comes back by itself').waitFor();
     await page
@@ -244,6 +246,18 @@ export function operatorTests({ open, openDouble, say }: ConsoleBrowser): void {
     await page.getByText('This key may talk, but not see or stop what is spent.').waitFor();
     // What was last known of the switch stays in sight.
     assert.equal(await page.locator('.off-banner').count(), 1);
+  });
+
+  test('without a connection the engines stay as they last stood, and it is said', async (t) => {
+    const { page } = await openDouble(t, {}, { hash: '#/service' });
+    const row = page.getByRole('row', { name: /^embedded/ });
+    await row.waitFor();
+    await page.context().setOffline(true);
+    await page.getByText('No answer: this is how it last stood.').waitFor();
+    await page.getByText('The gateway does not answer.').waitFor();
+    assert.equal(await row.count(), 1);
+    await page.context().setOffline(false);
+    await page.getByText('No answer: this is how it last stood.').waitFor({ state: 'detached' });
   });
 
   test('what was asked before the switch was thrown does not undo it on the page', async (t) => {

@@ -2,7 +2,7 @@
  * The frame around every page: header with the cue light, the cast at the side, the page, the service panel. It owns
  * what must outlive a page: conversations, jobs, the scene, the key, and what the service last said of itself.
  */
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Trouble } from './api.ts';
 import { keyStore } from './key.ts';
 import { CastPage } from './pages/cast.tsx';
@@ -43,6 +43,15 @@ export function Console() {
   useEffect(() => {
     document.title = title ? `${title} · Greenroom` : 'Greenroom';
   }, [title]);
+
+  const viewBefore = useRef(view);
+  useLayoutEffect(() => {
+    if (viewBefore.current === view) return;
+    viewBefore.current = view;
+    if (view === 'service' || view === 'jobs') window.scrollTo(0, 0);
+    // The link that led here may have left with its page; the focus must not be lost with it.
+    if (document.activeElement === document.body) skipToMain();
+  }, [view]);
 
   const isUnknown = npcs !== null && route.npcId !== null && npc === null;
   return (

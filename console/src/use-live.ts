@@ -1,6 +1,6 @@
 /**
  * What the service says about itself, asked again and again: often while it starts or is gone, seldom when it is
- * ready, not at all while the page is hidden. What was last known of the spending switch stays until it is known anew.
+ * ready, not at all while the page is hidden. What was last known stays, marked by its trouble, until it is known anew.
  */
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { read, readReadiness, Trouble } from './api.ts';
@@ -12,8 +12,9 @@ const READY_EVERY_MS = 2_000;
 export interface Live {
   readonly connection: 'unknown' | 'up' | 'lost';
   readonly readiness: Readiness | null;
+  /** As it was last told. */
   readonly status: ServiceStatus | null;
-  /** Why there is no status, e.g. a key without the operator scope. */
+  /** Why `status` is missing or no longer of now, e.g. a key without the operator scope. */
   readonly statusTrouble: Trouble | null;
   /** As it was last told. */
   readonly spending: SpendingStatus | null;
@@ -78,15 +79,19 @@ export function useLive(generation: number): [Live, (spending: SpendingStatus) =
     const controller = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     // Another key may see other things.
-    setLive((before) => ({ ...before, spending: null }));
+    setLive((before) => ({ ...before, status: null, spending: null }));
     const turn = async (): Promise<void> => {
       if (document.hidden) return;
       const switchesBefore = switches.current;
       const seen = await look(controller.signal);
       if (controller.signal.aborted) return;
       setLive((before) => {
-        if (switches.current !== switchesBefore) return { ...seen, spending: before.spending };
-        return { ...seen, spending: seen.spending ?? before.spending };
+        const isOutrun = switches.current !== switchesBefore;
+        return {
+          ...seen,
+          status: seen.status ?? before.status,
+          spending: isOutrun ? before.spending : (seen.spending ?? before.spending),
+        };
       });
       timer = setTimeout(() => void turn(), seen.readiness?.ready ? READY_EVERY_MS : STARTING_EVERY_MS);
     };

@@ -13,6 +13,14 @@ interface ServicePageProps {
 
 export function ServicePage({ live, onOff }: ServicePageProps) {
   const { readiness, status, statusTrouble } = live;
+  // Everything comes at once, so that nothing is pushed about by what comes after it.
+  if (live.connection === 'unknown')
+    return (
+      <div className="operations">
+        <h1>Service</h1>
+        <p className="empty">Asking the gateway…</p>
+      </div>
+    );
   return (
     <div className="operations">
       <h1>Service</h1>
@@ -30,15 +38,20 @@ export function ServicePage({ live, onOff }: ServicePageProps) {
         <h2 id="engines">Engines</h2>
         <div className="wide">
           {status?.engines && status.engines.length > 0 && <EnginesTable engines={status.engines} />}
-          <p className="hint">
-            Paid engines are also left alone while paid calls are stopped or a cap is reached.
-          </p>
+          {status?.engines?.length === 0 && (
+            <p className="empty">
+              None is configured: every line is a written one. Name some under “engines”.
+            </p>
+          )}
+          {!status && <p className="empty">Not known.</p>}
+          {status && (
+            <p className="hint">
+              {statusTrouble
+                ? 'No answer: this is how it last stood. Trying again.'
+                : 'Paid engines are also left alone while paid calls are stopped or a cap is reached.'}
+            </p>
+          )}
         </div>
-        {status?.engines?.length === 0 && (
-          <p className="empty">None is configured: every line is a written one. Name some under “engines”.</p>
-        )}
-        {!status && !statusTrouble && <p className="empty">Asking the gateway…</p>}
-        {live.connection === 'lost' && <p className="empty">No answer. Trying again.</p>}
       </section>
       <SpendingPanel live={live} onOff={onOff} />
       {status && (

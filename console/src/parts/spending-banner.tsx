@@ -3,13 +3,10 @@ export function SpendingBanner({ isOnService }: { isOnService: boolean }) {
   return (
     <p className="off-banner" role="alert">
       <span>
-        <strong>All paid calls are stopped.</strong> NPCs speak with local engines and written lines.
-        {!isOnService && (
-          <>
-            {' '}
-            <a href="#/service">See Service</a>
-          </>
-        )}
+        <strong>All paid calls are stopped.</strong> NPCs speak with local engines and written lines.{' '}
+        <a href="#/service" aria-current={isOnService ? 'page' : undefined}>
+          See Service
+        </a>
       </span>
     </p>
   );

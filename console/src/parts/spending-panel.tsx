@@ -18,7 +18,7 @@ export function SpendingPanel({ live, onOff }: SpendingPanelProps) {
     <section className="part spending" aria-labelledby="spending">
       <h2 id="spending">Spending</h2>
       <div>
-        {!spending && !spendingTrouble && <p className="empty">Asking the gateway…</p>}
+        {!spending && live.connection === 'lost' && <p className="empty">Not known.</p>}
         {spending && <Switch spending={spending} onOff={onOff} />}
         {spendingTrouble && live.connection === 'up' && (
           <Notice
