@@ -86,7 +86,7 @@ describe('a gateway with a paid engine', () => {
     await gateway.untilReady();
     const before = cloud.asked.filter((body) => body['stream'] === true).length;
     const off = await gateway.say(ask('Who carried the ropes?'));
-    assert.equal(off.source.cause, 'budget');
+    assert.equal(off.source.cause, 'disabled');
     assert.equal(cloud.asked.filter((body) => body['stream'] === true).length, before);
     assert.match(cli('spending', 'on', '--url', gateway.url).stdout, /Paid engines are on/);
     assert.equal((await gateway.say(ask('Who has the sexton seen?'))).text, LINE);

@@ -117,7 +117,7 @@ function refusal(replica: ReplicaSnapshot, ask: PickAsk): Cause | null {
   if (replica.unusable !== null) return replica.unusable;
   if (ask.exclude?.has(replica.name) === true) return 'backend_error';
   if (replica.origin !== null && ask.excludeOrigins?.has(replica.origin) === true) return 'offline';
-  if (replica.isPaid && ask.mayPay === false) return 'budget';
+  if (replica.isPaid && ask.mayPay === false) return 'disabled';
   if (replica.contextTokens !== null && ask.promptTokens >= replica.contextTokens) return 'backend_error';
   if (replica.maxPromptTokens !== null && ask.promptTokens > replica.maxPromptTokens) return 'backend_error';
   const isFull = replica.running >= replica.maxInFlight && replica.waiting >= replica.maxQueued;

@@ -55,7 +55,7 @@ test('without money paid pools are left out; one with a free replica stays', () 
   assert.deepEqual(planned(['cloud', 'mixed'], all, { mayPay: false }), {
     rungs: ['1:mixed'],
     writtenRung: 2,
-    cause: 'budget',
+    cause: 'disabled',
   });
   assert.deepEqual(planned(['cloud', 'mixed'], all).rungs, ['0:cloud', '1:mixed']);
 });

@@ -23,7 +23,7 @@ export interface LadderPlan {
 }
 
 export interface PlanLimits {
-  /** False when the budget or the off switch forbids paid engines. */
+  /** False while the operator has paid engines switched off. */
   readonly mayPay: boolean;
   /** Names of pools that must not be asked again. */
   readonly skip?: ReadonlySet<string>;
@@ -63,7 +63,7 @@ function whyNot(pool: Pool, { mayPay, skip }: PlanLimits): Cause | null {
   if (mayPay) return pool.unusable();
   let cause: Cause | null = null;
   for (const replica of pool.replicas) {
-    const reason = replica.isPaid ? 'budget' : replica.unusable();
+    const reason = replica.isPaid ? 'disabled' : replica.unusable();
     if (reason === null) return null;
     cause = mildest(cause, reason);
   }
