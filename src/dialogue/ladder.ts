@@ -215,11 +215,14 @@ export class Ladder {
       } catch (error) {
         const isFirst: boolean = cause === null;
         cause = causeOfFailure(error);
-        this.#parts.log.debug('attempt.failed', {
-          requestId: request.id,
-          engine: replica?.name ?? pool.name,
-          reason: ServiceError.from(error).message,
-        });
+        this.#parts.log[ServiceError.from(error).code === 'context_length_exceeded' ? 'warn' : 'debug'](
+          'attempt.failed',
+          {
+            requestId: request.id,
+            engine: replica?.name ?? pool.name,
+            reason: ServiceError.from(error).message,
+          },
+        );
         if (replica === null || signal.aborted) return cause;
         if (ServiceError.from(error).code === 'engine_unavailable') noteOrigin(replica, error, walk);
         if (!isTransient(error)) failed.add(replica.name);

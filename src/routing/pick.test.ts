@@ -152,7 +152,7 @@ const TABLE: readonly (readonly [
     {},
     'a',
   ],
-  ['no money', [['a', { isPaid: true }]], { mayPay: false }, 'none: budget'],
+  ['no money', [['a', { isPaid: true }]], { mayPay: false }, 'none: disabled'],
   [
     'a prompt over the context',
     [

@@ -26,6 +26,14 @@ export function turnLog(log: Logger): TurnSink {
         ttftMs: outcome.timing.ttftMs,
         ttfsMs: outcome.timing.ttfsMs,
         totalMs: outcome.timing.totalMs,
+        // Why it was not the first engine: who was asked, and how it ended.
+        ...(outcome.source.cause === undefined || attempts.length === 0
+          ? {}
+          : {
+              attempts: attempts.map(
+                ({ engine, result, durationMs }) => `${engine}:${result}:${durationMs}ms`,
+              ),
+            }),
         ...(guardHits.length === 0 ? {} : { guard: guardHits.map((hit) => `${hit.rule}:${hit.outcome}`) }),
       });
     },
