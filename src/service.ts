@@ -49,7 +49,7 @@ import { dataDirectory } from './store/location.ts';
 import { openStore } from './store/store.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { turnLog } from './telemetry/turn-log.ts';
-import { turnMetrics } from './telemetry/turn-metrics.ts';
+import { countAttempt, turnMetrics } from './telemetry/turn-metrics.ts';
 
 export interface ServiceParts {
   readonly runtime: Runtime;
@@ -207,7 +207,15 @@ export async function createService(
       store: store.jobs,
       options: config.jobs,
       run: (job, begin, jobSignal) =>
-        runJob(job, begin, { cast, tiers: config.tiers, pools, spending, clock }, jobSignal),
+        runJob(
+          job,
+          begin,
+          {
+            ...{ cast, tiers: config.tiers, pools, spending, clock },
+            onEnded: (record) => countAttempt(metrics, record, String(job.request.tier)),
+          },
+          jobSignal,
+        ),
       clock,
       random,
       log,
@@ -271,6 +279,7 @@ export async function createService(
           metrics.gauge('greenroom_engine_first_token_seconds', labels, firstTokenMs / 1000);
       }
     }
+    metrics.gauge('greenroom_jobs_running', {}, jobs.running);
     metrics.gauge('greenroom_paid_engines_off', {}, spending.isOff ? 1 : 0);
     metrics.gauge('greenroom_ready', {}, readiness().ready ? 1 : 0);
   };

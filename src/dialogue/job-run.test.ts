@@ -69,6 +69,7 @@ async function run(
     log: silentLogger,
   });
   const begun: string[] = [];
+  const ended: string[] = [];
   const begin = () => {
     begun.push('begun');
     return Promise.resolve();
@@ -77,10 +78,13 @@ async function run(
   const result = runJob(
     job(changes),
     begin,
-    { cast: createCast([], []), tiers, pools, spending, clock },
+    {
+      ...{ cast: createCast([], []), tiers, pools, spending, clock },
+      onEnded: (record) => ended.push(record.result),
+    },
     never,
   );
-  return { result, begun, engines, replicas, clock };
+  return { result, begun, ended, engines, replicas, clock };
 }
 
 test('the first rung that can take it is asked, once, after it was noted', async () => {
@@ -92,8 +96,9 @@ test('the first rung that can take it is asked, once, after it was noted', async
 });
 
 test('an engine that was asked and broke ends the job: nobody is asked again', async () => {
-  const { result, begun, engines } = await run([broken], [{ say: 'Never.' }]);
+  const { result, begun, ended, engines } = await run([broken], [{ say: 'Never.' }]);
   await assert.rejects(result, /it broke/);
+  assert.deepEqual(ended, ['backend_error']);
   assert.deepEqual([begun.length, engines.second.requests.length], [1, 0]);
 });
 
@@ -126,6 +131,7 @@ test('when no rung can take it now the job is told so before anything was begun'
     pools: new Map([['first', new Pool('first', [offline])]]),
     spending,
     clock,
+    onEnded: () => assert.fail('no call'),
   };
   const begin = () => assert.fail('not begun');
   await assert.rejects(runJob(job(), begin, parts, never), (error) => {

@@ -24,6 +24,8 @@ export interface JobRunParts {
   readonly pools: ReadonlyMap<string, Pool>;
   readonly spending: Spending;
   readonly clock: Clock;
+  /** Told of each call, however it ended. */
+  readonly onEnded: (record: AttemptRecord) => void;
 }
 
 /** Nobody listens: an engine may think long before its first word, but not for ever. */
@@ -101,7 +103,10 @@ export async function runJob(
           await begin();
           isBegun = true;
         },
-        onEnded: (record) => records.push(record),
+        onEnded: (record) => {
+          records.push(record);
+          parts.onEnded(record);
+        },
       },
       signal,
     );

@@ -109,6 +109,12 @@ export const METRICS = {
     labels: [],
     question: 'Why does no cloud answer?',
   },
+  greenroom_jobs_running: {
+    kind: 'gauge',
+    help: 'Jobs that this gateway works on now.',
+    labels: [],
+    question: 'Is work that is answered later getting done?',
+  },
   greenroom_engine_breaker_state: {
     kind: 'gauge',
     help: 'Circuit breaker of an engine: 0 closed, 1 half open, 2 open.',

@@ -1,5 +1,5 @@
 /** Turn → metrics: the one place where a finished dialogue becomes series. */
-import type { Turn, TurnSink } from '../core/turn.ts';
+import type { AttemptRecord, Turn, TurnSink } from '../core/turn.ts';
 import type { Metrics } from './metrics.ts';
 
 export function turnMetrics(metrics: Metrics): TurnSink {
@@ -9,10 +9,7 @@ export function turnMetrics(metrics: Metrics): TurnSink {
         metrics.count('greenroom_guard_hits_total', { rule: hit.rule, outcome: hit.outcome });
       const { outcome } = turn;
       const costTier = String(outcome?.tier ?? turn.request.tier ?? 'none');
-      for (const { engine, result, costMicroUsd } of turn.attempts) {
-        metrics.count('greenroom_attempts_total', { engine, result });
-        metrics.count('greenroom_attempt_cost_usd_total', { engine, tier: costTier }, costMicroUsd / 1e6);
-      }
+      for (const attempt of turn.attempts) countAttempt(metrics, attempt, costTier);
       if (outcome === null) {
         const tier = String(turn.request.tier ?? 'none');
         metrics.count('greenroom_dialogues_total', {
@@ -42,4 +39,11 @@ export function turnMetrics(metrics: Metrics): TurnSink {
         metrics.count('greenroom_fallbacks_total', { tier, cause: outcome.source.cause });
     },
   };
+}
+
+/** One call of an engine, for a dialogue or for a job. */
+export function countAttempt(metrics: Metrics, attempt: AttemptRecord, tier: string): void {
+  const { engine, result, costMicroUsd } = attempt;
+  metrics.count('greenroom_attempts_total', { engine, result });
+  metrics.count('greenroom_attempt_cost_usd_total', { engine, tier }, costMicroUsd / 1e6);
 }
