@@ -58,7 +58,11 @@ async function startLadder(t: TestContext): Promise<{ gateway: Gateway; cloud: C
       },
       tiers: { '1': tier, '2': tier, '3': tier, '4': tier },
       // One failure takes it out for the whole test.
-      routing: { breaker: { consecutiveFailures: 1, openMs: 600_000, openMaxMs: 600_000 } },
+      // No canary line may do the same to the other one on a busy machine.
+      routing: {
+        breaker: { consecutiveFailures: 1, openMs: 600_000, openMaxMs: 600_000 },
+        canary: { idleMs: 600_000, stallMs: 600_000, timeoutMs: 600_000, unknownMs: 600_000 },
+      },
       spending: { prices: [{ model: 'big', effectiveFrom: '2026-01-01', inputUsd: 2, outputUsd: 10 }] },
     },
   });
