@@ -108,7 +108,10 @@ export interface HeldAmount {
 }
 
 export interface SpendingStore {
-  /** Holds the amount in one step unless spent and held together would pass a cap; null is no cap. False: it would. */
+  /**
+   * Holds the amount in one step unless spent and held together would pass a cap (null is no cap), or paid engines are
+   * switched off, wherever that was done. False: nothing is held.
+   */
   hold(
     held: HeldAmount,
     caps: { readonly total: number | null; readonly tier: number | null },

@@ -129,3 +129,13 @@ test('nobody waits for the ledger past his time; what it grants too late is give
     const { day, held } = await spending.status();
     assert.deepEqual([day?.spentMicroUsd, day?.heldMicroUsd, held], [0, 0, 0]);
   }));
+
+test('a switch that was thrown at another gateway refuses the next call here, and lets it go on when it is back', () =>
+  withStore(async (store, clock) => {
+    const here = await open(store, clock);
+    const there = await open(store, clock);
+    await there.switchOff(true);
+    await assert.rejects(here.hold(call, never), code('spending_off'));
+    await there.switchOff(false);
+    await here.hold(call, never);
+  }));

@@ -189,6 +189,8 @@ export class Spending implements AsyncDisposable {
       );
     }
     if (isWithin) return true;
+    if (await this.#store.isOff().catch(() => false))
+      throw new ServiceError('spending_off', 'paid engines were switched off at another gateway');
     const usd = (microUsd: number | null) =>
       microUsd === null ? 'none' : `$${(microUsd / MICRO).toFixed(4)}`;
     throw new ServiceError(

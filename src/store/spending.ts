@@ -35,6 +35,14 @@ export class StoredSpending implements SpendingStore {
         .set(`held_${tier}`, sql<number>`${held} + ${microUsd}`)
         .where('day', '=', day)
         .where((where) => where.and(within))
+        // Whichever gateway it was thrown at: the switch is part of the same statement.
+        .where(({ not, exists, selectFrom }) =>
+          not(
+            exists(
+              selectFrom('switches').select('name').where('name', '=', OFF_SWITCH).where('is_on', '=', 1),
+            ),
+          ),
+        )
         .executeTakeFirstOrThrow(),
     );
     return numUpdatedRows === 1n;

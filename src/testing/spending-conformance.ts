@@ -60,6 +60,19 @@ export function spendingConformance(openAt: OpenStoreAt, runs: number): void {
       assert.equal(await store.spending.isOff(), false);
     });
 
+    it('holds nothing while paid engines are off, at whichever gateway that was done', async () => {
+      const place = freshPlace();
+      await using one = await open(place);
+      await using other = await open(place);
+      const held = { day: DAY, tier: 4, microUsd: 10 } as const;
+      assert.equal(await other.spending.hold(held, none), true);
+      await one.spending.switchOff(true);
+      assert.equal(await other.spending.hold(held, none), false);
+      await one.spending.switchOff(false);
+      assert.equal(await other.spending.hold(held, none), true);
+      assert.equal((await one.spending.day(DAY)).heldMicroUsd, 20);
+    });
+
     it('holds the caps whoever asks at the same time', async () => {
       const call = fc.record({
         tier: fc.constantFrom(3 as const, 4 as const),
