@@ -5,16 +5,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { BASE_MODEL } from '../../scripts/engines/base-model.ts';
-import { openEngine, skipUnlessInstalled } from '../../scripts/engines/frame.ts';
+import { openEngine } from '../../scripts/engines/frame.ts';
 import { llamaServer } from '../../scripts/engines/llama-server.ts';
 import { DRIVERS } from '../../src/engines/index.ts';
 import { openDriver } from '../../src/testing/driver-harness.ts';
 import { engineConformance, lineRequest, occupy } from '../../src/testing/engine-conformance.ts';
 import { hangUpUnary, LONG_PROMPT, untilTrue } from './hang-up.ts';
+import { skipUnlessAsked } from './when-asked.ts';
 
 const SLOTS = 2;
 const LIFE_MS = 600_000;
-const skip = skipUnlessInstalled(llamaServer);
+const skip = skipUnlessAsked(llamaServer, 1);
 
 async function open() {
   const server = await openEngine(

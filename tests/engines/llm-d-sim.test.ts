@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { openEngine, skipUnlessInstalled } from '../../scripts/engines/frame.ts';
+import { openEngine } from '../../scripts/engines/frame.ts';
 import { llmDSim, SIMULATED_MODEL } from '../../scripts/engines/llm-d-sim.ts';
 import type { Engine, EngineProbe, GenerateRequest } from '../../src/core/engine.ts';
 import { type ErrorCode, ServiceError } from '../../src/core/errors.ts';
@@ -17,8 +17,9 @@ import { createTransport } from '../../src/engines/transport.ts';
 import { say } from '../../src/testing/driver-harness.ts';
 import { engineConformance, lineRequest, occupy } from '../../src/testing/engine-conformance.ts';
 import { untilTrue } from './hang-up.ts';
+import { skipUnlessAsked } from './when-asked.ts';
 
-const skip = skipUnlessInstalled(llmDSim);
+const skip = skipUnlessAsked(llmDSim, 1);
 const never = new AbortController().signal;
 const LIFE_MS = 170_000;
 const PLACES = 2;

@@ -7,12 +7,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BASE_MODEL } from '../../scripts/engines/base-model.ts';
-import { openEngine, skipUnlessInstalled } from '../../scripts/engines/frame.ts';
+import { openEngine } from '../../scripts/engines/frame.ts';
 import { ollama } from '../../scripts/engines/ollama.ts';
 import { DRIVERS } from '../../src/engines/index.ts';
 import { openDriver } from '../../src/testing/driver-harness.ts';
 import { engineConformance, lineRequest } from '../../src/testing/engine-conformance.ts';
 import { hangUpUnary, LONG_PROMPT } from './hang-up.ts';
+import { skipUnlessAsked } from './when-asked.ts';
 
 /** About 300 tokens: Ollama 0.17.4 reads a prompt to its end also for nobody, so this is what a hang-up costs there. */
 const PROMPT = LONG_PROMPT.slice(0, 1_500);
@@ -20,7 +21,7 @@ const LIFE_MS = 600_000;
 const PATIENCE_MS = 120_000;
 const LOOK_EVERY_MS = 50;
 const QUIET_LOOKS = 20;
-const skip = skipUnlessInstalled(ollama);
+const skip = skipUnlessAsked(ollama, 2);
 
 async function open() {
   const server = await openEngine(
