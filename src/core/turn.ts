@@ -11,7 +11,7 @@ export interface GuardHit {
 export interface AttemptRecord {
   readonly engine: string;
   readonly model: string;
-  /** How it ended: a finish reason, a cause, `blocked:<rule>`, `empty`, `hedged` for the slower of two. */
+  /** How it ended: a finish reason, a cause, `left` when its reader wanted no more of it, `hedged` for the slower of two. */
   readonly result: string;
   readonly durationMs: number;
   readonly promptTokens: number;
