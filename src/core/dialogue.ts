@@ -1,5 +1,7 @@
 /** The nouns of one dialogue: what a game asks, what it hears back, and why. Design §4 is the wire form of these. */
 
+import type { AdapterAbsence } from './adapter.ts';
+
 export type Tier = 1 | 2 | 3 | 4;
 export const TIERS = [1, 2, 3, 4] as const;
 
@@ -103,6 +105,8 @@ export interface DialogueRequest {
   readonly deadlineMs?: number;
   readonly priority: Priority;
   readonly trigger?: Trigger;
+  /** Instead of the persona's adapter, `lich@8`; null: the base. Only operators may ask so. */
+  readonly adapter?: string | null;
   /** Header x-model-version: the version of the tier's models that must answer. */
   readonly modelVersion?: string;
   /** Who asks, for fairness: the id of the API key, or `local`. */
@@ -119,7 +123,12 @@ export interface Source {
   readonly engine: string;
   readonly model: string | null;
   readonly modelVersion: string | null;
+  /** The adapter that spoke, `lich@8`; null: the base. */
   readonly adapter: string | null;
+  /** The generation of the adapter's tag, which rises with every swap. */
+  readonly adapterGeneration?: number;
+  /** The adapter that the persona names and that did not speak, and why. */
+  readonly adapterMissing?: { readonly adapter: string; readonly reason: AdapterAbsence };
   /** 0 is the first rung of the tier's ladder. */
   readonly rung: number;
   readonly cause?: Cause;

@@ -2,6 +2,7 @@
  * The contract of an engine: anything that turns a prompt into words, from a GPU server to a list of written lines.
  * One method, streaming; a unary answer is `collect`. An engine never retries and never cleans text.
  */
+import type { AdapterAddress } from './adapter.ts';
 import type { Cause, GameFact, Priority, Tier, Trigger } from './dialogue.ts';
 
 export interface ChatMessage {
@@ -26,6 +27,8 @@ export interface GenerateRequest {
   readonly requestId: string;
   /** The engine's own name for the model. */
   readonly model: string;
+  /** The adapter that must speak; held by a lease until the stream has ended. Left out: the base. */
+  readonly adapter?: AdapterAddress;
   readonly messages: readonly ChatMessage[];
   /** What the assistant has already said in this turn; the engine goes on from there. Empty string: from the start. */
   readonly assistantPrefix: string;

@@ -2,6 +2,7 @@
  * What is kept beyond one request, as contracts: who may call, which answers were already given, what was said.
  * Every method throws `store_unavailable` when the store cannot be reached; what a method resolved survives `kill -9`.
  */
+
 import type { ConversationStore } from './conversation.ts';
 import type { Tier } from './dialogue.ts';
 import type { JobStore } from './job.ts';

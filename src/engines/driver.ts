@@ -3,6 +3,7 @@
  * engine's wire and back; it keeps no connection, never retries, and decides nothing about routing.
  */
 import type { z } from 'zod';
+import type { EngineAdapters } from '../core/adapter.ts';
 import type { Engine, EngineProbe, TokenCounter } from '../core/engine.ts';
 import type { Transport } from '../core/transport.ts';
 
@@ -17,6 +18,8 @@ export interface Driver {
    * minutes; never under a player's deadline. Throws as a probe does; aborting may make the next load begin anew.
    */
   prepare?(signal: AbortSignal): Promise<void>;
+  /** Left out: this wire has no adapters. */
+  readonly adapters?: EngineAdapters;
 }
 
 export interface DriverParts<Options> {
