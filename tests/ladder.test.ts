@@ -39,7 +39,7 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
   spending: FOUNDATION,
   jobs: FOUNDATION,
   dialogue: [...FOUNDATION, 'cast', 'recall', 'routing', 'spending'],
-  api: [...FOUNDATION, 'dialogue', 'spending'],
+  api: [...FOUNDATION, 'adapters', 'dialogue', 'spending'],
   // The options schemas that the parts export; nothing below imports config back.
   config: [...FOUNDATION, ...PARTS],
   'runtime.ts': FOUNDATION,
