@@ -297,6 +297,14 @@ export const ERRORS = {
     title: 'The adapter could not be loaded or did not answer as itself.',
     advice: 'The detail names the engine and the reason; the version before goes on serving.',
   },
+  adapter_unavailable: {
+    status: 503,
+    openai: 'server_error',
+    retryable: true,
+    title: 'The adapter could not be had from its source.',
+    advice:
+      'The detail says what the source answered; what came is kept, so that the next try goes on from there.',
+  },
   no_room: {
     status: 507,
     openai: 'server_error',
