@@ -3,6 +3,7 @@
  * Every method throws `store_unavailable` when the store cannot be reached; what a method resolved survives `kill -9`.
  */
 
+import type { AdapterStore } from './adapter.ts';
 import type { ConversationStore } from './conversation.ts';
 import type { Tier } from './dialogue.ts';
 import type { JobStore } from './job.ts';
@@ -142,6 +143,7 @@ export interface Store extends AsyncDisposable {
   readonly idempotency: IdempotencyStore;
   readonly spending: SpendingStore;
   readonly jobs: JobStore;
+  readonly adapters: AdapterStore;
   /** Asks the store for one row. Never throws. */
   health(): Promise<StoreHealth>;
 }

@@ -22,7 +22,7 @@ export async function migrate(
     await sql.raw(kind === 'sqlite' ? 'begin immediate' : 'begin').execute(connection);
     try {
       if (kind === 'postgres') await sql`select pg_advisory_xact_lock(${POSTGRES_LOCK})`.execute(connection);
-      const applied = await applyMissing(connection, nowMs, migrations);
+      const applied = await applyMissing(connection, kind, nowMs, migrations);
       await sql`commit`.execute(connection);
       return applied;
     } catch (error) {
@@ -35,6 +35,7 @@ export async function migrate(
 
 async function applyMissing(
   db: Kysely<Tables>,
+  kind: 'sqlite' | 'postgres',
   nowMs: number,
   migrations: readonly Migration[],
 ): Promise<readonly string[]> {
@@ -54,7 +55,7 @@ async function applyMissing(
     );
   const missing = migrations.filter((migration) => !present.has(migration.name));
   for (const migration of missing) {
-    await migration.apply(db);
+    await migration.apply(db, kind);
     await db
       .insertInto('greenroom_migrations')
       .values({ name: migration.name, applied_at_ms: nowMs })

@@ -2,14 +2,14 @@
  * The history of the tables, oldest first, the same for SQLite and PostgreSQL. Forward only: a row that was released is
  * never edited, a change is a new row at the end. `bigint` is an integer of 64 bits in both.
  */
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Tables } from './tables.ts';
 
 export interface Migration {
   /** Sorts as it is applied; kept in the store. */
   readonly name: string;
   /** Runs inside one transaction with every other that is due. */
-  apply(db: Kysely<Tables>): Promise<void>;
+  apply(db: Kysely<Tables>, kind: 'sqlite' | 'postgres'): Promise<void>;
 }
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -144,6 +144,41 @@ export const MIGRATIONS: readonly Migration[] = [
       await db.schema.createIndex('jobs_by_status').on('jobs').columns(['status', 'not_before_ms']).execute();
       await db.schema.createIndex('jobs_by_delivery').on('jobs').column('delivery_at_ms').execute();
       await db.schema.createIndex('jobs_by_expiry').on('jobs').column('expires_at_ms').execute();
+    },
+  },
+  {
+    name: '0007-adapters',
+    async apply(db, kind) {
+      // Pages go by name: the same order in both databases, whatever the locale of the server.
+      const text = kind === 'postgres' ? sql`text collate "C"` : 'text';
+      await db.schema
+        .createTable('adapters')
+        .addColumn('name', text, (column) => column.notNull())
+        .addColumn('version', text, (column) => column.notNull())
+        .addColumn('digest', 'text', (column) => column.notNull())
+        .addColumn('added_at_ms', 'bigint', (column) => column.notNull())
+        .addColumn('record_json', 'text', (column) => column.notNull())
+        .addPrimaryKeyConstraint('adapters_key', ['name', 'version'])
+        .execute();
+      await db.schema
+        .createIndex('adapters_by_age')
+        .on('adapters')
+        .columns(['name', 'added_at_ms', 'version'])
+        .execute();
+      await db.schema.createIndex('adapters_by_digest').on('adapters').column('digest').execute();
+      await db.schema
+        .createTable('desired_adapters')
+        .addColumn('id', 'text', (column) => column.primaryKey().notNull())
+        .addColumn('revision', 'bigint', (column) => column.notNull())
+        .addColumn('desired_json', 'text', (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createTable('adapter_fingerprints')
+        .addColumn('digest', 'text', (column) => column.notNull())
+        .addColumn('scope', 'text', (column) => column.notNull())
+        .addColumn('answers_json', 'text', (column) => column.notNull())
+        .addPrimaryKeyConstraint('adapter_fingerprints_key', ['digest', 'scope'])
+        .execute();
     },
   },
 ];

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { realRuntime } from '../runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
+import { adapterStoreConformance } from '../testing/adapter-store-conformance.ts';
 import { jobConformance } from '../testing/job-conformance.ts';
 import { POSTGRES_MISSING, startPostgres, type TestPostgres } from '../testing/postgres.ts';
 import { spendingConformance } from '../testing/spending-conformance.ts';
@@ -27,6 +28,7 @@ describe('the store on PostgreSQL', { skip: postgres === null ? POSTGRES_MISSING
   storeConformance(openAt, 15);
   spendingConformance(openAt, 8);
   jobConformance(openAt, 8);
+  adapterStoreConformance(openAt, 1_500);
 
   it('makes the tables once when many gateways start at one instant', async () => {
     const url = await postgres.freshUrl();

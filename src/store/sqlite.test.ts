@@ -9,6 +9,7 @@ import { after, describe, it } from 'node:test';
 import { sql } from 'kysely';
 import { realRuntime } from '../runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
+import { adapterStoreConformance } from '../testing/adapter-store-conformance.ts';
 import { jobConformance } from '../testing/job-conformance.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { spendingConformance } from '../testing/spending-conformance.ts';
@@ -34,6 +35,7 @@ describe('the store in an SQLite file', () => {
   storeConformance(openAt, 60);
   spendingConformance(openAt, 25);
   jobConformance(openAt, 25);
+  adapterStoreConformance(openAt, 10_000);
 
   it('has every acknowledged turn after kill -9, and takes over what the dead process was answering', async () => {
     const directory = path.join(root, 'killed');

@@ -8,6 +8,7 @@ import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import type { Store, StoreHealth } from '../core/store.ts';
 import { Access } from './access.ts';
+import { StoredAdapters } from './adapters.ts';
 import type { Backend } from './backend.ts';
 import { StoredConversations } from './conversations.ts';
 import { StoredIdempotency } from './idempotency.ts';
@@ -89,6 +90,7 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
     idempotency: new StoredIdempotency(access, options.random),
     spending: new StoredSpending(access),
     jobs: new StoredJobs(access),
+    adapters: new StoredAdapters(access),
     health: () => probe(access),
     prune: (pruneSignal) => prune(access, retentionDays, pruneSignal),
     [Symbol.asyncDispose]: async () => {

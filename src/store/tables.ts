@@ -102,6 +102,29 @@ export interface JobsTable {
   delivered: number | null;
 }
 
+/** One registered adapter. Key: name, version. What is searched by has a column; the whole record is JSON and never changes. */
+export interface AdaptersTable {
+  name: string;
+  version: string;
+  digest: string;
+  added_at_ms: number;
+  record_json: string;
+}
+
+/** One row: what all gateways should serve, as one document, so that it changes as a whole. */
+export interface DesiredAdaptersTable {
+  id: string;
+  revision: number;
+  desired_json: string;
+}
+
+/** Key: digest, scope. The first one is kept. */
+export interface AdapterFingerprintsTable {
+  digest: string;
+  scope: string;
+  answers_json: string;
+}
+
 export interface MigrationsTable {
   name: string;
   applied_at_ms: number;
@@ -116,5 +139,8 @@ export interface Tables {
   spending_days: SpendingDaysTable;
   switches: SwitchesTable;
   jobs: JobsTable;
+  adapters: AdaptersTable;
+  desired_adapters: DesiredAdaptersTable;
+  adapter_fingerprints: AdapterFingerprintsTable;
   greenroom_migrations: MigrationsTable;
 }
