@@ -154,6 +154,12 @@ export async function createService(
   const ladder = new Ladder({
     pools,
     versions,
+    adapters: {
+      resolve: () => 'unknown',
+      want: () => Promise.resolve('unknown'),
+      lease: () => null,
+    },
+    adapterWaitMs: 0,
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
     prompts: new Prompts({
       cast,

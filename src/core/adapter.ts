@@ -85,6 +85,8 @@ export interface PublishedAdapter {
   /** Never evicted for another one. */
   readonly isPinned: boolean;
   readonly publishedAtMs: number;
+  /** The revision of the desired state with which it was published. */
+  readonly generation: number;
 }
 
 export interface TaggedVersion {
@@ -236,6 +238,8 @@ export interface ResolvedAdapter {
 export interface AdapterLease extends Disposable {
   readonly address: AdapterAddress;
   readonly adapter: ResolvedAdapter;
+  /** The engine said that it does not know it: nobody is sent there with it before it was loaded anew. */
+  lost(): void;
 }
 
 /** How much a line wants its adapter. */

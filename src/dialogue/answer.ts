@@ -10,11 +10,12 @@ import type { Clock, Logger } from '../core/runtime.ts';
 import type { TurnSink } from '../core/turn.ts';
 import { linkSignals } from '../lib/abort.ts';
 import type { TaskGroup } from '../lib/async.ts';
-import type { Ladder, Told } from './ladder.ts';
+import type { Ladder } from './ladder.ts';
 import { Patience } from './patience.ts';
 import { Reply } from './reply.ts';
 import { type Scene, type SceneParts, setScene } from './scene.ts';
 import { estimateSpeechMs } from './sentences.ts';
+import type { Told } from './walk.ts';
 
 export interface AnswerParts extends SceneParts {
   readonly ladder: Ladder;

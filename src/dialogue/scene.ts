@@ -18,6 +18,8 @@ export interface Scene {
   readonly persona: Persona;
   readonly tier: Tier;
   readonly policy: TierPolicy;
+  /** The adapter that should speak, `lich` or `lich@7`; null: the base. */
+  readonly adapter: string | null;
   readonly context: DialogueContext;
   /** Cleaned; empty for a bark. */
   readonly playerText: string;
@@ -68,6 +70,7 @@ export function setScene(request: DialogueRequest, parts: SceneParts): Scene {
     persona,
     tier,
     policy,
+    adapter: request.adapter === undefined ? (persona.model.adapter ?? null) : request.adapter,
     context,
     playerText,
     listener,

@@ -5,6 +5,7 @@
 import type { Cast } from '../cast/cast.ts';
 import type { ConversationMemory } from '../cast/memory.ts';
 import { type AssembledPrompt, createPromptAssembler, type PromptAssembler } from '../cast/prompt.ts';
+import type { AdapterAddress } from '../core/adapter.ts';
 import type { DialogueRequest, HistoryTurn } from '../core/dialogue.ts';
 import type { GenerateRequest, TokenCounter } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -104,12 +105,19 @@ export class Script {
   }
 
   /** What one engine is asked. `roll` counts the tries after a sentence that the guard stopped. */
-  generateRequest(replica: Replica, prompt: AssembledPrompt, reply: Reply, roll: number): GenerateRequest {
+  generateRequest(
+    replica: Replica,
+    prompt: AssembledPrompt,
+    reply: Reply,
+    roll: number,
+    adapter: AdapterAddress | null,
+  ): GenerateRequest {
     const { temperature, top_p, min_p, repetition_penalty } = this.#scene.persona.model.sampling ?? {};
     const base = this.#request.temperature ?? temperature ?? this.#parts.defaultTemperature;
     return {
       requestId: this.#request.id,
       model: replica.model,
+      ...(adapter === null ? {} : { adapter }),
       messages: prompt.messages,
       assistantPrefix: reply.assistantPrefix,
       maxTokens: this.answerTokens,
@@ -146,7 +154,7 @@ export class Script {
       replica.counter,
       this.#signal,
     );
-    this.#parts.prefixes.note(prefixKeyOf(scene), prompt.messages.slice(0, prompt.stableMessageCount));
+    this.#parts.prefixes.note(prefixKeyOf(scene, null), prompt.messages.slice(0, prompt.stableMessageCount));
     return prompt;
   }
 
@@ -169,7 +177,7 @@ export class Script {
   }
 }
 
-/** What shares a stable prefix, and so belongs at one replica. */
-export function prefixKeyOf({ persona, tier }: Scene): string {
-  return `${persona.id}@${persona.version}/${tier}`;
+/** What shares a stable prefix, and so belongs at one replica. KV of one adapter is of no use to another. */
+export function prefixKeyOf({ persona, tier }: Scene, adapter: string | null): string {
+  return `${persona.id}@${persona.version}/${tier}${adapter === null ? '' : `/${adapter}`}`;
 }
