@@ -181,3 +181,43 @@ test('an answer that failed is not kept for its key', async () => {
   assert.equal((await door.post('/v1/dialogue', SAY, headers)).status, 502);
   assert.equal((await door.post('/v1/dialogue', SAY, headers)).status, 200);
 });
+
+test('an operator may ask for another adapter, and the reply says which spoke and which did not', async () => {
+  await using door = await doorHarness({
+    source: { adapter: 'lich@8', adapterGeneration: 12 },
+  });
+  for (const adapter of ['lich@8', 'lich@canary', 'lich', null])
+    assert.equal((await door.post('/v1/dialogue', { ...SAY, adapter })).status, 200);
+  await door.post('/v1/dialogue', SAY);
+  const asked = door.services.asked.map((request) => request.adapter);
+  assert.deepEqual(asked, ['lich@8', 'lich@canary', 'lich', null, undefined]);
+  const reply = (await (await door.post('/v1/dialogue', SAY)).json()) as Record<
+    string,
+    Record<string, unknown>
+  >;
+  assert.deepEqual([reply['source']?.['adapter'], reply['source']?.['adapter_generation']], ['lich@8', 12]);
+  assert.equal('adapter_missing' in (reply['source'] ?? {}), false);
+  await using loading = await doorHarness({
+    source: { adapterMissing: { adapter: 'lich@8', reason: 'loading' } },
+  });
+  const text = await (await loading.post('/v1/dialogue', { ...SAY, stream: true })).text();
+  assert.match(text, /"adapter":null,"adapter_missing":\{"adapter":"lich@8","reason":"loading"\}/);
+});
+
+test('what is no adapter is refused, and a game key may not name one', async () => {
+  await using door = await doorHarness();
+  for (const adapter of ['', 'Lich@7', 'lich@', 'lich@7@8', '../lich@7', 'x'.repeat(98), 7])
+    assert.equal((await door.post('/v1/dialogue', { ...SAY, adapter })).status, 400, String(adapter));
+  await using keyed = await doorHarness({}, { authRequired: true });
+  const { token: game } = await keyed.store.keys.create({ label: 'shard', scopes: ['game'] });
+  const { token: both } = await keyed.store.keys.create({ label: 'ops', scopes: ['game', 'operator'] });
+  const say = async (token: string, adapter: string | null) => {
+    const headers = { authorization: `Bearer ${token}` };
+    return (await keyed.post('/v1/dialogue', { ...SAY, adapter }, headers)).status;
+  };
+  assert.deepEqual(
+    [await say(game, 'lich@7'), await say(game, null), await say(both, 'lich@7')],
+    [403, 403, 200],
+  );
+  assert.equal(keyed.services.asked.length, 1);
+});

@@ -1,9 +1,11 @@
 /** The door of the game: POST /v1/dialogue, whole or sentence by sentence (design §4). */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { parseAdapterReference } from '../core/adapter.ts';
 import type { DialogueEvent } from '../core/dialogue.ts';
+import { ServiceError } from '../core/errors.ts';
 import { invariant } from '../lib/invariant.ts';
 import { encodeSse } from '../lib/sse.ts';
-import type { Door, DoorContext } from './door.ts';
+import type { Caller, Door, DoorContext } from './door.ts';
 import { type EventEncoder, sendEvents } from './event-stream.ts';
 import { untilHangUp } from './hang-up.ts';
 import { answerOnce, digestOf } from './once.ts';
@@ -32,6 +34,7 @@ async function answer(context: DoorContext, request: FastifyRequest, reply: Fast
   const { services } = context;
   const body = request.body as DialogueBody;
   const { caller } = request;
+  requireAdapterRight(body, caller);
   const modelVersion = versionOf(request);
   const dialogue = requestOf(body, {
     id: services.random.id('dlg'),
@@ -56,6 +59,17 @@ async function answer(context: DoorContext, request: FastifyRequest, reply: Fast
   const taken = { raw: reply.raw, begin: () => void reply.hijack() };
   await sendEvents(context, events, NAMED_EVENTS, taken, life.signal);
   return reply;
+}
+
+/** A game must not depend on which version speaks: tags and swaps are the operator's. */
+function requireAdapterRight({ adapter }: DialogueBody, { key }: Caller): void {
+  if (adapter === undefined) return;
+  if (key !== null && !key.scopes.includes('operator'))
+    throw new ServiceError(
+      'forbidden',
+      `the key "${key.label}" may not name an adapter; leave \`adapter\` out, or use a key with the scope operator`,
+    );
+  if (adapter !== null) parseAdapterReference(adapter);
 }
 
 async function whole(events: AsyncIterable<DialogueEvent>): Promise<unknown> {

@@ -3,6 +3,7 @@
  * snake_case names; inside everything is `core/dialogue.ts`.
  */
 import { z } from 'zod';
+import { ADAPTER_ABSENCES } from '../core/adapter.ts';
 import {
   type Action,
   CAUSES,
@@ -16,6 +17,8 @@ import {
 
 const PROMPT_LENGTH_MAX = 2_000;
 const TOKENS_MAX = 512;
+/** A name of 64, `@`, a version of 32. */
+const ADAPTER_LENGTH_MAX = 97;
 const name = (what: string) => z.string().min(1).max(200).describe(what);
 const factValue = z.union([z.string().max(2_000), z.number(), z.boolean()]);
 const factKey = z.string().min(1).max(200);
@@ -88,6 +91,15 @@ export const dialogueSchema = z
       .describe('Milliseconds for the whole answer. Default: by tier.'),
     priority: z.enum(['interactive', 'ambient']).default('interactive'),
     trigger: z.enum(TRIGGERS).optional().describe('What happened, for a bark.'),
+    adapter: z
+      .string()
+      .min(1)
+      .max(ADAPTER_LENGTH_MAX)
+      .nullable()
+      .optional()
+      .describe(
+        "Instead of the persona's adapter: `lich@8`, `lich@canary`, `lich`; null: the base model. For operators.",
+      ),
   })
   .refine((body) => body.prompt !== '' || body.trigger !== undefined, {
     path: ['prompt'],
@@ -117,7 +129,12 @@ export const replySchema = z.object({
     engine: z.string(),
     model: z.string().nullable(),
     model_version: z.string().nullable(),
-    adapter: z.string().nullable(),
+    adapter: z.string().nullable().describe('The adapter that spoke, `lich@8`; null: the base model.'),
+    adapter_generation: z.int().optional().describe("Of the adapter's tag; rises with every swap."),
+    adapter_missing: z
+      .object({ adapter: z.string(), reason: z.enum(ADAPTER_ABSENCES) })
+      .optional()
+      .describe('The adapter that was asked for and did not speak, and why.'),
     rung: z.int().describe("0 is the first rung of the tier's ladder."),
     cause: z.enum(CAUSES).optional().describe('Why the line came from lower down.'),
   }),
@@ -181,6 +198,7 @@ export function requestOf(body: DialogueBody, arrival: Arrival): DialogueRequest
     ...(body.deadline_ms === undefined ? {} : { deadlineMs: body.deadline_ms }),
     priority: body.priority,
     ...(body.trigger === undefined ? {} : { trigger: body.trigger }),
+    ...(body.adapter === undefined ? {} : { adapter: body.adapter }),
   };
 }
 
@@ -211,6 +229,8 @@ function doneOf(outcome: DialogueOutcome): Omit<DialogueReply, 'text'> {
       model: source.model,
       model_version: source.modelVersion,
       adapter: source.adapter,
+      ...(source.adapterGeneration === undefined ? {} : { adapter_generation: source.adapterGeneration }),
+      ...(source.adapterMissing === undefined ? {} : { adapter_missing: { ...source.adapterMissing } }),
       rung: source.rung,
       ...(source.cause === undefined ? {} : { cause: source.cause }),
     },

@@ -145,7 +145,9 @@ export interface AdapterStore {
     readonly after?: string;
     readonly limit: number;
   }): Promise<AdapterPage>;
-  /** Records of the same digest under whatever name. */
+  /** How many there are. */
+  count(): Promise<number>;
+  /** Records of the same digest under whatever name, the oldest first, at most 1000. */
   byDigest(digest: string): Promise<readonly AdapterRecord[]>;
   /** False when it was not there. The caller has made sure that it is not published (`removing`). */
   remove(name: string, version: string): Promise<boolean>;

@@ -113,6 +113,16 @@ export class StoredAdapters implements AdapterStore {
     };
   }
 
+  async count(): Promise<number> {
+    const { count } = await this.#access.run('count_adapters', (db) =>
+      db
+        .selectFrom('adapters')
+        .select((row) => row.fn.countAll<number>().as('count'))
+        .executeTakeFirstOrThrow(),
+    );
+    return Number(count);
+  }
+
   async byDigest(digest: string): Promise<readonly AdapterRecord[]> {
     const rows = await this.#access.run('find_adapters', (db) =>
       db

@@ -115,6 +115,18 @@ export const METRICS = {
     labels: [],
     question: 'Is work that is answered later getting done?',
   },
+  greenroom_adapters_registered: {
+    kind: 'gauge',
+    help: 'Adapters in the registry, every version counted.',
+    labels: [],
+    question: 'Does the registry grow without end?',
+  },
+  greenroom_adapter_operations_total: {
+    kind: 'counter',
+    help: 'Operations on adapters ended, by kind and outcome (succeeded, failed).',
+    labels: ['kind', 'outcome'],
+    question: 'Do publishes and swaps come to their end?',
+  },
   greenroom_engine_breaker_state: {
     kind: 'gauge',
     help: 'Circuit breaker of an engine: 0 closed, 1 half open, 2 open.',

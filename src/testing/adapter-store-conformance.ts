@@ -40,7 +40,14 @@ function desiredAt(revision: number, name = 'lich'): DesiredAdapters {
   return {
     revision,
     published: [
-      { name, version: '7', digest: 'a'.repeat(64), isPinned: true, publishedAtMs: 1_760_000_000_000 },
+      {
+        name,
+        version: '7',
+        digest: 'a'.repeat(64),
+        isPinned: true,
+        publishedAtMs: 1_760_000_000_000,
+        generation: 1,
+      },
     ],
     tags: { [name]: { stable: { version: '7', generation: revision } } },
     failures: [{ id: 'lich@6', reason: 'it answered as the base', atMs: 5 }],
@@ -164,6 +171,7 @@ export function adapterStoreConformance(openAt: OpenStoreAt, many: number): void
         after = page.next;
       }
       assert.equal(seen, many);
+      assert.equal(await store.adapters.count(), many);
       assert.equal((await store.adapters.get('npc-5', '5'))?.version, '5');
     });
 

@@ -15,7 +15,7 @@ for (let index = 0; ; index += 1) {
   const record = anAdapter(`lich@${index}`);
   const desired = await store.adapters.desired();
   const { version, digest, name } = record;
-  const published = [{ name, version, digest, isPinned: false, publishedAtMs: 1 }];
+  const published = [{ name, version, digest, isPinned: false, publishedAtMs: 1, generation: 1 }];
   if ((await store.adapters.add(record)) !== 'added') break;
   if (!(await store.adapters.replaceDesired({ ...desired, revision: index + 1, published }))) break;
   writeSync(1, `${index}\n`);

@@ -3,7 +3,7 @@
  * asked, and knows when it was hung up on. Keys and idempotency come from a real store.
  */
 import type { DoorLimits, PassThrough, Services } from '../api/services.ts';
-import type { DialogueEvent, DialogueOutcome, DialogueRequest } from '../core/dialogue.ts';
+import type { DialogueEvent, DialogueOutcome, DialogueRequest, Source } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Store } from '../core/store.ts';
 import { abortable } from '../lib/abort.ts';
@@ -22,6 +22,8 @@ export interface FakeServices extends Services {
 export interface FakeOptions {
   readonly store: Store;
   readonly sentences?: readonly string[];
+  /** What the answers say of where they came from. */
+  readonly source?: Partial<Source>;
   /** Awaited before event number `index` (0 is `accepted`): a test holds the answer there. */
   readonly before?: (index: number) => Promise<void> | void;
   readonly passThrough?: (model: string) => PassThrough;
@@ -65,7 +67,7 @@ export function fakeServices(options: FakeOptions): FakeServices {
         yield { type: 'sentence', index: at, text, estMs: 500, source: 'engine' };
       }
       await hold(index++, signal);
-      yield { type: 'done', outcome: outcomeOf(request, sentences) };
+      yield { type: 'done', outcome: outcomeOf(request, sentences, options.source) };
     } finally {
       if (signal.aborted) stopped.push(signal.reason);
     }
@@ -111,13 +113,25 @@ export function fakeServices(options: FakeOptions): FakeServices {
   };
 }
 
-function outcomeOf(request: DialogueRequest, sentences: readonly string[]): DialogueOutcome {
+function outcomeOf(
+  request: DialogueRequest,
+  sentences: readonly string[],
+  source: Partial<Source> = {},
+): DialogueOutcome {
   return {
     id: request.id,
     npcId: request.npcId,
     finishReason: 'stop',
     tier: 2,
-    source: { kind: 'engine', engine: 'fake', model: 'small', modelVersion: null, adapter: null, rung: 0 },
+    source: {
+      kind: 'engine',
+      engine: 'fake',
+      model: 'small',
+      modelVersion: null,
+      adapter: null,
+      rung: 0,
+      ...source,
+    },
     usage: { promptTokens: 10, cachedTokens: 4, completionTokens: 6, costMicroUsd: 0 },
     timing: { queueMs: 0, ttftMs: 1, ttfsMs: 2, totalMs: 3 },
     sentences,
