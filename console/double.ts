@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type AdapterState, adapterState, answerAdapters } from './double-adapters.ts';
 
 const DIST = join(import.meta.dirname, 'dist');
 const TYPES: Readonly<Record<string, string>> = {
@@ -37,6 +38,7 @@ export interface DoubleState {
   sentences: readonly string[];
   filler: string | null;
   npcs: readonly { npc_id: string; name: string; kind: string; tier: number; summary: string }[];
+  adapters: AdapterState;
   /** Dialogue bodies as they came. */
   asked: Record<string, unknown>[];
   /** Called when a client hangs up on a dialogue. */
@@ -59,6 +61,7 @@ export function doubleState(): DoubleState {
     ],
     filler: null,
     npcs: CAST,
+    adapters: adapterState(),
     asked: [],
     onHangUp: () => undefined,
   };
@@ -277,7 +280,9 @@ async function speak(state: DoubleState, request: IncomingMessage, response: Ser
   }
   const isWritten = state.mode === 'written' || typeof asked['trigger'] === 'string';
   const source = isWritten ? 'written' : 'engine';
-  for (const [index, text] of state.sentences.entries()) {
+  const wanted = asked['adapter'];
+  const said = typeof wanted === 'string' ? [`(${wanted}) Closer.`, ...state.sentences] : state.sentences;
+  for (const [index, text] of said.entries()) {
     if (state.paceMs > 0)
       await sleep(state.paceMs, undefined, { signal: gone.signal }).catch(() => undefined);
     if (gone.signal.aborted) return;
@@ -294,7 +299,7 @@ async function speak(state: DoubleState, request: IncomingMessage, response: Ser
       engine: isWritten ? 'written' : 'embedded',
       model: isWritten ? null : 'smollm2-135m-instruct-q4_1',
       model_version: null,
-      adapter: null,
+      ...adapterSource(state.adapters, asked['adapter']),
       rung: isWritten ? 1 : 0,
       ...(state.mode === 'written' ? { cause: 'offline' } : {}),
     },
@@ -315,6 +320,15 @@ async function speak(state: DoubleState, request: IncomingMessage, response: Ser
     },
   });
   response.end();
+}
+
+/** Who speaks when this adapter is wanted: itself where it is resident. */
+function adapterSource({ replicas }: AdapterState, wanted: unknown): Record<string, unknown> {
+  if (typeof wanted !== 'string') return { adapter: null };
+  const held = replicas.flatMap(({ adapters }) => adapters).find(({ id }) => id === wanted);
+  if (held?.stage === 'resident') return { adapter: wanted, adapter_generation: 3 };
+  const reason = held === undefined ? 'unpublished' : 'loading';
+  return { adapter: null, adapter_missing: { adapter: wanted, reason } };
 }
 
 async function file(path: string, response: ServerResponse): Promise<void> {
@@ -341,6 +355,7 @@ async function answer(state: DoubleState, request: IncomingMessage, response: Se
   if (path === '/readyz') return json(response, state.readiness.ready ? 200 : 503, state.readiness);
   if (path === '/v1/npcs') return json(response, 200, { data: state.npcs });
   if (path === '/v1/dialogue' && request.method === 'POST') return speak(state, request, response);
+  if (answerAdapters(state.adapters, request, url, response)) return;
   if (path === '/admin/v1/spending') return spend(state, request, response);
   if (path === '/admin/v1/status') {
     return json(response, 200, {

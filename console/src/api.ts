@@ -2,11 +2,13 @@
  * Every request the console makes. Failures are `Trouble` with the gateway's stable code, or `unreachable` when no
  * answer came; the sentence for the reader is made in trouble.ts. Nothing here retries.
  */
-import { EventStreamParser } from './event-stream.ts';
+import { EventStreamParser, type StreamEvent } from './event-stream.ts';
 import { keyStore } from './key.ts';
 import type { DialogueBody, DialogueEvent, JobEvent, Readiness } from './wire.ts';
 
 const ANSWER_TIMEOUT_MS = 8_000;
+/** The gateway breaks every silence of a stream within 10 s; after this the connection is dead and does not know it. */
+const SILENCE_MAX_MS = 30_000;
 
 /** Addresses are relative to the page, so that the console also works behind a proxy that puts it under a path. */
 function address(path: string): URL {
@@ -124,6 +126,29 @@ async function* events<Event>(
   known: readonly string[],
   signal: AbortSignal,
 ): AsyncGenerator<Event> {
+  for await (const { event, data } of stream(path, init, signal)) {
+    if (!known.includes(event)) continue;
+    yield { type: event, data: JSON.parse(data) as unknown } as Event;
+    if (event === 'done' || event === 'error') return;
+  }
+}
+
+/** A view that has no end, as a whole at each change. Throws as `dialogue`, also when the gateway falls silent. */
+export async function* follow<T>(path: string, signal: AbortSignal): AsyncGenerator<T> {
+  for await (const { event, data } of stream(path, {}, signal)) {
+    if (event === 'error') {
+      const { code, message } = JSON.parse(data) as { code: string; message: string };
+      throw new Trouble(code, message);
+    }
+    yield JSON.parse(data) as T;
+  }
+}
+
+async function* stream(
+  path: string,
+  init: { readonly method?: string; readonly body?: string },
+  signal: AbortSignal,
+): AsyncGenerator<StreamEvent> {
   const { key } = keyStore.state();
   const response = await fetch(address(path), {
     ...init,
@@ -138,19 +163,19 @@ async function* events<Event>(
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
   const parser = new EventStreamParser();
+  let silence: ReturnType<typeof setTimeout> | undefined;
   try {
     for (;;) {
+      clearTimeout(silence);
+      silence = setTimeout(() => void reader.cancel().catch(() => undefined), SILENCE_MAX_MS);
       const { done, value } = await reader.read().catch((error: unknown) => {
         throw signal.aborted ? error : new Trouble('stream_cut', 'The connection broke in mid-line.');
       });
       if (done) throw new Trouble('stream_cut', 'The stream ended before the line did.');
-      for (const { event, data } of parser.push(decoder.decode(value, { stream: true }))) {
-        if (!known.includes(event)) continue;
-        yield { type: event, data: JSON.parse(data) as unknown } as Event;
-        if (event === 'done' || event === 'error') return;
-      }
+      yield* parser.push(decoder.decode(value, { stream: true }));
     }
   } finally {
+    clearTimeout(silence);
     await reader.cancel().catch(() => undefined);
   }
 }

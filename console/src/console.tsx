@@ -1,11 +1,13 @@
 /**
  * The frame around every page: header with the cue light, the cast at the side, the page, the service panel. It owns
- * what must outlive a page: conversations, jobs, the scene, the key, and what the service last said of itself.
+ * what must outlive a page: conversations, comparisons, jobs, the scene, the key, and what the service last said of itself.
  */
 import { useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Trouble } from './api.ts';
 import { keyStore } from './key.ts';
+import { AdaptersPage } from './pages/adapters.tsx';
 import { CastPage } from './pages/cast.tsx';
+import { ComparePage } from './pages/compare.tsx';
 import { JobsPage } from './pages/jobs.tsx';
 import { ServicePage } from './pages/service.tsx';
 import { TalkPage } from './pages/talk.tsx';
@@ -15,13 +17,23 @@ import { KeyForm } from './parts/key-form.tsx';
 import { Notice } from './parts/notice.tsx';
 import { ServicePanel } from './parts/service-panel.tsx';
 import { SpendingBanner } from './parts/spending-banner.tsx';
-import { parseRoute, useHash } from './route.ts';
+import { parseRoute, useHash, type View } from './route.ts';
+import { useComparison } from './use-compare.ts';
 import { useJobs } from './use-jobs.ts';
 import { useLive } from './use-live.ts';
 import { useRead } from './use-read.ts';
 import { useSpendingSwitch } from './use-spending-switch.ts';
 import { type Scene, useTalk } from './use-talk.ts';
 import type { NpcSummary } from './wire.ts';
+
+/** Views of no NPC, which take the whole width. */
+const WHOLE: ReadonlySet<View> = new Set(['compare', 'adapters', 'jobs', 'service']);
+const TITLES: Readonly<Partial<Record<View, string>>> = {
+  compare: 'Hear the difference',
+  adapters: 'Adapters',
+  jobs: 'Jobs',
+  service: 'Service',
+};
 
 export function Console() {
   const hash = useHash();
@@ -31,6 +43,8 @@ export function Console() {
   const onOff = useSpendingSwitch(tellSpending);
   const talk = useTalk();
   const jobs = useJobs(key.generation);
+  const comparison = useComparison();
+  const [question, setQuestion] = useState('');
   const [scene, setScene] = useState<Scene>({ playerName: '', location: '', mood: '', tier: '' });
   // The cast is read again whenever the gateway comes back, becomes ready, or another key was given.
   const stamp = `${key.generation} ${live.connection === 'lost'} ${live.readiness?.ready ?? false}`;
@@ -39,7 +53,7 @@ export function Console() {
   const npc = npcs?.find((one) => one.npc_id === route.npcId) ?? null;
 
   const { view } = route;
-  const title = view === 'service' ? 'Service' : view === 'jobs' ? 'Jobs' : npc?.name;
+  const title = TITLES[view] ?? npc?.name;
   useEffect(() => {
     document.title = title ? `${title} · Greenroom` : 'Greenroom';
   }, [title]);
@@ -48,7 +62,7 @@ export function Console() {
   useLayoutEffect(() => {
     if (viewBefore.current === view) return;
     viewBefore.current = view;
-    if (view === 'service' || view === 'jobs') window.scrollTo(0, 0);
+    if (WHOLE.has(view)) window.scrollTo(0, 0);
     // The link that led here may have left with its page; the focus must not be lost with it.
     if (document.activeElement === document.body) skipToMain();
   }, [view]);
@@ -72,10 +86,22 @@ export function Console() {
           <KeyForm wasRefused={key.key !== null} />
         </main>
       )}
-      {!key.isWanted && (view === 'service' || view === 'jobs') && (
+      {!key.isWanted && WHOLE.has(view) && (
         <main id="main" className="whole" tabIndex={-1}>
           {view === 'service' && <ServicePage live={live} onOff={onOff} />}
           {view === 'jobs' && <JobsPage jobs={jobs} npcs={npcs ?? []} />}
+          {view === 'adapters' && <AdaptersPage stamp={stamp} keyGeneration={key.generation} live={live} />}
+          {view === 'compare' && (
+            <ComparePage
+              npcs={npcs ?? []}
+              npcId={route.npcId}
+              comparison={comparison}
+              question={question}
+              onQuestion={setQuestion}
+              stamp={stamp}
+              keyGeneration={key.generation}
+            />
+          )}
         </main>
       )}
       {!key.isWanted && (view === 'talk' || view === 'cast') && (

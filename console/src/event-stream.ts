@@ -9,7 +9,7 @@ export interface StreamEvent {
 }
 
 /** A gateway that never ends a line must not fill the page's memory. */
-const BUFFER_CHARACTERS_MAX = 1_000_000;
+const BUFFER_CHARACTERS_MAX = 8_000_000;
 
 export class EventStreamParser {
   #rest = '';
@@ -32,7 +32,7 @@ export class EventStreamParser {
     this.#rest = this.#rest.slice(start);
     const held = this.#data.reduce((sum, line) => sum + line.length, this.#rest.length);
     if (held > BUFFER_CHARACTERS_MAX)
-      throw new Error('the stream holds an event of over a million characters');
+      throw new Error('the stream holds an event of over eight million characters');
     return events;
   }
 

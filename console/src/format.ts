@@ -36,3 +36,25 @@ export function uptime(seconds: number): string {
 export function words(name: string): string {
   return name.replaceAll('_', ' ');
 }
+
+/** Bytes in decimal units, as disks and downloads count them. */
+export function bytes(value: number): string {
+  const step = [
+    { unit: 'GB', size: 1e9 },
+    { unit: 'MB', size: 1e6 },
+    { unit: 'kB', size: 1e3 },
+  ].find(({ size }) => value >= size);
+  if (!step) return `${value} B`;
+  const amount = value / step.size;
+  return `${amount < 10 ? amount.toFixed(1) : count(Math.round(amount))} ${step.unit}`;
+}
+
+/** A span of time, roughly: `12 s`, `3 min`. */
+export function span(ms: number): string {
+  return uptime(ms / 1000);
+}
+
+/** A day and minute of this person's own time zone. */
+export function moment(epochMs: number): string {
+  return new Date(epochMs).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
+}

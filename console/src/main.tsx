@@ -10,6 +10,8 @@ import './styles/frame.css';
 import './styles/talk.css';
 import './styles/cast.css';
 import './styles/jobs.css';
+import './styles/compare.css';
+import './styles/adapters.css';
 
 const root = document.getElementById('root');
 if (root)

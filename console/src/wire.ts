@@ -30,7 +30,12 @@ export interface Source {
   readonly engine: string;
   readonly model?: string | null;
   readonly model_version?: string | null;
+  /** The adapter that spoke, `lich@8`; null: the base. */
   readonly adapter?: string | null;
+  /** Rises whenever another version comes to the name. */
+  readonly adapter_generation?: number;
+  /** The adapter that was wanted and did not speak, and why. */
+  readonly adapter_missing?: { readonly adapter: string; readonly reason: string };
   readonly rung: number;
   readonly cause?: string | null;
 }
@@ -80,8 +85,13 @@ export interface DialogueBody {
   readonly prompt: string;
   readonly trigger?: string;
   readonly tier?: number;
-  readonly conversation_id: string;
-  readonly context: { readonly player_id?: string; readonly location?: string; readonly mood?: string };
+  /** Without one nothing is remembered. */
+  readonly conversation_id?: string;
+  readonly context?: { readonly player_id?: string; readonly location?: string; readonly mood?: string };
+  readonly temperature?: number;
+  readonly deadline_ms?: number;
+  /** Instead of the persona's own; null: the base. For operators. */
+  readonly adapter?: string | null;
 }
 
 export interface Readiness {

@@ -8,6 +8,7 @@ import { words } from '../format.ts';
 import { Composer } from '../parts/composer.tsx';
 import { ExchangeView } from '../parts/exchange.tsx';
 import { SceneForm } from '../parts/scene-form.tsx';
+import { routeHash } from '../route.ts';
 import type { Live } from '../use-live.ts';
 import type { Scene, Talk } from '../use-talk.ts';
 import type { NpcSummary } from '../wire.ts';
@@ -61,6 +62,9 @@ export function TalkPage({ npc, talk, scene, onScene, live }: TalkPageProps) {
           {words(npc.kind)}, tier {npc.tier}
         </p>
         {npc.summary && <p className="talk-summary">{npc.summary}</p>}
+        <p className="talk-compare">
+          <a href={routeHash('compare', npc.npc_id)}>Hear the difference that adapters make</a>
+        </p>
       </header>
       <SceneForm
         scene={scene}

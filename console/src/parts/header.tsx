@@ -18,9 +18,14 @@ export function cue(live: Live): { tone: 'go' | 'standby' | 'dark'; text: string
 const VIEWS: readonly { readonly view: View; readonly name: string }[] = [
   { view: 'talk', name: 'Talk' },
   { view: 'cast', name: 'Cast' },
+  { view: 'compare', name: 'Compare' },
+  { view: 'adapters', name: 'Adapters' },
   { view: 'jobs', name: 'Jobs' },
   { view: 'service', name: 'Service' },
 ];
+
+/** They keep whom the view before was about. */
+const OF_AN_NPC: ReadonlySet<View> = new Set(['talk', 'cast', 'compare']);
 
 interface HeaderProps {
   readonly view: View;
@@ -43,7 +48,7 @@ export function Header({ view, npcId, live, hasKey, children }: HeaderProps) {
           <a
             className="view-link"
             key={one}
-            href={routeHash(one, one === 'talk' || one === 'cast' ? npcId : null)}
+            href={routeHash(one, OF_AN_NPC.has(one) ? npcId : null)}
             aria-current={view === one ? 'page' : undefined}
           >
             {name}

@@ -1,5 +1,6 @@
 /** The margin note: where a reply came from, what it took, what it cost. Every figure is the gateway's own. */
 import type { ReactNode } from 'react';
+import { absenceText } from '../adapter-words.ts';
 import type { Reply } from '../conversation.ts';
 import { count, dollars, milliseconds } from '../format.ts';
 import { causeText } from '../trouble.ts';
@@ -38,8 +39,21 @@ function FullNote({ outcome }: { outcome: Outcome }) {
       <p className="margin-model">
         {[source.engine, source.model, source.adapter].filter(Boolean).join(' / ')}
       </p>
+      {source.adapter_missing && (
+        <p className="margin-cause">
+          Without its adapter: {source.adapter_missing.adapter} {absenceText(source.adapter_missing.reason)}.
+        </p>
+      )}
       {source.model_version && <p className="margin-model">version {source.model_version}</p>}
       <dl>
+        {source.adapter_generation !== undefined && (
+          <Figure
+            name="adapter"
+            title="The generation of the adapter: it rises whenever another version is swapped in"
+          >
+            generation {source.adapter_generation}
+          </Figure>
+        )}
         <Figure name="rung" title="Its place on the ladder of the tier; 0 is the first choice">
           {source.rung === 0 ? '0, first choice' : source.rung}
         </Figure>
