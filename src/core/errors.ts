@@ -213,6 +213,13 @@ export const ERRORS = {
     title: 'There is not enough memory for this.',
     advice: 'Use a smaller model, context or parallelism; the detail names the figures.',
   },
+  out_of_space: {
+    status: 507,
+    openai: 'server_error',
+    retryable: false,
+    title: 'The disk is full.',
+    advice: 'Free some space on the disk that the detail names; nothing half-written was kept.',
+  },
   model_invalid: {
     status: 500,
     openai: 'server_error',

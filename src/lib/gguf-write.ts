@@ -14,7 +14,7 @@ export interface GgufPlannedTensor {
   readonly name: string;
   /** As ggml writes it: the first is the length of a row. */
   readonly shape: readonly number[];
-  readonly type: 'F32' | 'F16';
+  readonly type: 'F32' | 'F16' | 'BF16';
 }
 
 export interface GgufPlan {
@@ -27,7 +27,11 @@ export interface GgufPlan {
 const ALIGNMENT = 32;
 const VERSION = 3;
 const FIELD_TYPES = { u32: 4, f32: 6, bool: 7, string: 8, strings: 9, u64: 10 } as const;
-const TENSOR_TYPES = { F32: { number: 0, bytes: 4 }, F16: { number: 1, bytes: 2 } } as const;
+const TENSOR_TYPES = {
+  F32: { number: 0, bytes: 4 },
+  F16: { number: 1, bytes: 2 },
+  BF16: { number: 30, bytes: 2 },
+} as const;
 
 /** Lays a file out; the caller writes the header, then each tensor's weights and its padding. */
 export function planGguf(
