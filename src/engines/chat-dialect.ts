@@ -3,6 +3,7 @@
  * body that follows from it. The body is a whitelist: nothing is sent that the engine is not known to take.
  */
 
+import type { AdapterAddress } from '../core/adapter.ts';
 import type { Priority } from '../core/dialogue.ts';
 import type { EngineCapabilities, GenerateRequest } from '../core/engine.ts';
 import { messagesGoingOn } from './going-on.ts';
@@ -47,6 +48,8 @@ export interface Dialect {
   readonly streamOptions?: Fields;
   /** Beyond the common fields, in every request. */
   readonly body?: Fields;
+  /** What asks for an adapter; stands over the fields of the base. Left out: it has none, and one is refused. */
+  readonly addressing?: (adapter: AdapterAddress, model: string) => Fields;
 }
 
 export const COMMON_SAMPLING: SamplingNames = { temperature: 'temperature', topP: 'top_p', seed: 'seed' };
@@ -63,6 +66,9 @@ export const NO_STRUCTURE: StructuredOutput = { level: 'none', fields: () => ({}
 
 /** The model's own template switches thinking off; templates that do not know the word ignore it. */
 export const WITHOUT_THINKING: Fields = { chat_template_kwargs: { enable_thinking: false } };
+
+/** Most call an adapter as they call a model. */
+export const NAMED_AS_MODEL: NonNullable<Dialect['addressing']> = ({ engineName }) => ({ model: engineName });
 
 const CONTINUATION = {
   body: { continue_final_message: true, add_generation_prompt: false },
@@ -95,6 +101,7 @@ export function chatBody(request: GenerateRequest, dialect: Dialect): Fields {
     ...(request.responseSchema === undefined ? {} : structured.fields(request.responseSchema)),
     ...(isOpen ? (dialect.continuation ?? CONTINUATION).body : {}),
     ...dialect.body,
+    ...(request.adapter === undefined ? {} : dialect.addressing?.(request.adapter, request.model)),
   };
 }
 

@@ -3,6 +3,7 @@
  * The base of every such driver; see docs/guides/add-an-engine.md.
  */
 import { z } from 'zod';
+import type { EngineAdapters } from '../core/adapter.ts';
 import type { Dialect } from './chat-dialect.ts';
 import { WITHOUT_THINKING } from './chat-dialect.ts';
 import { createChatEngine } from './chat-engine.ts';
@@ -16,11 +17,13 @@ export interface ChatWire {
   readonly questions: Questions;
   /** How the engine is asked to count tokens; left out: they are estimated. */
   readonly tokenize?: TokenizeQuestion;
+  /** How it is told of adapters; the dialect's `addressing` goes with it. Left out: it has none. */
+  readonly adapters?: EngineAdapters;
 }
 
 export function createChatDriver(
   { name, model, transport }: Pick<DriverParts<unknown>, 'name' | 'model' | 'transport'>,
-  { kind, dialect, questions, tokenize }: ChatWire,
+  { kind, dialect, questions, tokenize, adapters }: ChatWire,
 ): Driver {
   return {
     engine: createChatEngine({ name, kind, transport, dialect }),
@@ -29,6 +32,7 @@ export function createChatDriver(
       tokenize === undefined
         ? ESTIMATING_COUNTER
         : createTokenCounter({ transport, model, question: tokenize }),
+    ...(adapters === undefined ? {} : { adapters }),
   };
 }
 

@@ -66,7 +66,7 @@ export function createChatProbe(options: {
   readonly questions: Questions;
 }): EngineProbe {
   const { name, model, transport, questions } = options;
-  const ask: Ask = (path, signal, body) => askOnce(name, transport(), path, body, signal);
+  const ask = asking(name, transport);
 
   const models = async (signal: AbortSignal): Promise<readonly EngineModel[]> => {
     const answer = await expect200(name, await ask(questions.modelsPath, signal));
@@ -107,6 +107,11 @@ export function createChatProbe(options: {
       return null;
     },
   };
+}
+
+/** Asks this engine, wherever it is at the moment of the question. */
+export function asking(name: string, transport: () => Transport): Ask {
+  return (path, signal, body) => askOnce(name, transport(), path, body, signal);
 }
 
 async function askOnce(
@@ -151,7 +156,7 @@ async function* once(text: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(text);
 }
 
-function parseAnswer(name: string, path: string, answer: Answer): unknown {
+export function parseAnswer(name: string, path: string, answer: Answer): unknown {
   try {
     return JSON.parse(answer.text);
   } catch (error) {

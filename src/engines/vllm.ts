@@ -3,11 +3,12 @@
  * extra fields, running usage, and going on from an open assistant message.
  */
 import { z } from 'zod';
-import { COMMON_SAMPLING, type Dialect } from './chat-dialect.ts';
+import { COMMON_SAMPLING, type Dialect, NAMED_AS_MODEL } from './chat-dialect.ts';
 import { bearer, createChatDriver, thinking, thinkingBody } from './chat-driver.ts';
 import { expect200, gauges, member } from './chat-probe.ts';
 import { defineDriver } from './driver.ts';
 import { TOKENIZE } from './token-counter.ts';
+import { createVllmAdapters } from './vllm-adapters.ts';
 
 const DIALECT: Dialect = {
   continuesAssistant: true,
@@ -18,6 +19,7 @@ const DIALECT: Dialect = {
   priorities: { interactive: 0, ambient: 10 },
   reportsRunningUsage: true,
   sampling: { ...COMMON_SAMPLING, minP: 'min_p', repetitionPenalty: 'repetition_penalty' },
+  addressing: NAMED_AS_MODEL,
 };
 
 export const vllm = defineDriver({
@@ -43,5 +45,6 @@ export const vllm = defineDriver({
         load: [gauges('/metrics', 'vllm:num_requests_running', 'vllm:num_requests_waiting')],
       },
       tokenize: TOKENIZE,
+      adapters: createVllmAdapters(parts),
     }),
 });

@@ -4,6 +4,7 @@
  * own client judges them in `src/engines/chat-doubles.test.ts`.
  */
 import { type Body, type ChatWire, type DoubleState, WireFailure } from './chat-wire.ts';
+import { DoubleAdapters, type DoubleAdaptersOptions } from './double-adapters.ts';
 import { EngineWork } from './engine-work.ts';
 import { startWireServer, type WireExchange, type WireServer } from './wire-server.ts';
 import { answerOf, tokens } from './words.ts';
@@ -33,13 +34,20 @@ export interface DoubleOptions {
   readonly places?: number;
   /** What it says to these messages, a token each, instead of numbered words. */
   readonly say?: (messages: readonly Message[]) => readonly string[];
+  /** How many adapters it can hold, and what is wrong with it. */
+  readonly adapters?: DoubleAdaptersOptions;
 }
 
 export async function startChatDouble(
   wire: ChatWire,
-  { places = 4, say }: DoubleOptions = {},
+  { places = 4, say, adapters }: DoubleOptions = {},
 ): Promise<ChatDouble> {
-  const state: DoubleState = { work: new EngineWork(places), model: DOUBLE_MODEL, isLoaded: true };
+  const state: DoubleState = {
+    work: new EngineWork(places),
+    model: DOUBLE_MODEL,
+    isLoaded: true,
+    adapters: new DoubleAdapters(adapters),
+  };
   const prompts = new Set<string>();
   const routes = wire.routes(state);
   const server = await startWireServer(async (exchange) => {
@@ -51,7 +59,7 @@ export async function startChatDouble(
       const own = routes[`${method} ${path}`];
       if (own !== undefined) return await own(exchange);
       if (`${method} ${path}` === `GET ${wire.apiPath}/models`)
-        return json(200, { object: 'list', data: [wire.card(state)] });
+        return json(200, { object: 'list', data: [wire.card(state), ...(wire.adapterCards?.(state) ?? [])] });
       if (`${method} ${path}` === `POST ${wire.apiPath}/chat/completions`)
         return await chat(wire, state, exchange, prompts, say);
       throw new WireFailure(404, 'NotFoundError', 'Not Found');
@@ -71,15 +79,19 @@ async function chat(
   say: DoubleOptions['say'],
 ): Promise<void> {
   const { body } = exchange;
-  check(wire, state, body);
-  const plan = spoken(planOf(wire, body, prompts), body, say);
+  const adapter = check(wire, state, body);
+  const plan = spoken(
+    planOf(wire, body, prompts, adapter === null ? '' : state.adapters.speak(adapter)),
+    body,
+    say,
+  );
   const said = state.work.run(plan.pieces, exchange.closed);
   if (body['stream'] === true) await stream(wire, state, exchange, plan, said);
   else await whole(wire, state, exchange, plan, said);
 }
 
-/** What an engine looks at before it takes a request. Throws WireFailure. */
-function check(wire: ChatWire, state: DoubleState, body: Body): void {
+/** What an engine looks at before it takes a request, and the adapter that is to speak. Throws WireFailure. */
+function check(wire: ChatWire, state: DoubleState, body: Body): string | null {
   const unknown =
     wire.fields === undefined ? [] : Object.keys(body).filter((key) => !wire.fields?.includes(key));
   if (unknown.length > 0)
@@ -90,16 +102,18 @@ function check(wire: ChatWire, state: DoubleState, body: Body): void {
     );
   if (!Array.isArray(body['messages']) || body['messages'].length === 0)
     throw new WireFailure(400, 'BadRequestError', 'messages: at least one is needed');
-  if (wire.checksModel && body['model'] !== state.model)
+  const adapter = wire.addressed?.(body, state) ?? null;
+  if (wire.checksModel && adapter === null && body['model'] !== state.model)
     throw new WireFailure(404, 'NotFoundError', `The model \`${String(body['model'])}\` does not exist.`, {
       param: 'model',
     });
   const refused = wire.refuses?.(body) ?? null;
   if (refused !== null) throw refused;
   if (!state.isLoaded) throw wire.notLoaded;
+  return adapter;
 }
 
-function planOf(wire: ChatWire, body: Body, prompts: Set<string>): Plan {
+function planOf(wire: ChatWire, body: Body, prompts: Set<string>, voice: string): Plan {
   const messages = body['messages'] as readonly Message[];
   const last = messages.at(-1);
   const isOpen = last?.role === 'assistant' && wire.openMessage(body, last);
@@ -112,10 +126,13 @@ function planOf(wire: ChatWire, body: Body, prompts: Set<string>): Plan {
     tokensMax: Number(body[wire.maxTokensField] ?? 16),
     stops: [(body['stop'] ?? []) as string | readonly string[]].flat(),
     structure,
+    voice,
   });
   const prompt = tokens(text).length;
-  const cached = prompts.has(text) ? prompt - 1 : 0;
-  prompts.add(text);
+  // Computed under one adapter it is of no use under another.
+  const read = `${voice}\n${text}`;
+  const cached = prompts.has(read) ? prompt - 1 : 0;
+  prompts.add(read);
   const { end } = answer;
   const isEchoed = isOpen && wire.echoesOpenMessage?.(body) === true;
   const pieces = isEchoed ? [last.content, ...answer.pieces] : answer.pieces;

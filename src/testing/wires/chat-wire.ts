@@ -2,6 +2,7 @@
  * The common dialect as an engine writes it: what a double of one engine is told, and the chunks, replies and errors that
  * follow. Each engine's file says which version and day its bytes are from.
  */
+import type { DoubleAdapters } from './double-adapters.ts';
 import type { EngineWork } from './engine-work.ts';
 import type { WireHandler } from './wire-server.ts';
 
@@ -27,6 +28,7 @@ export interface DoubleState {
   readonly model: string;
   /** Off: listed, and not loaded. */
   isLoaded: boolean;
+  readonly adapters: DoubleAdapters;
 }
 
 export interface ChatWire {
@@ -35,6 +37,13 @@ export interface ChatWire {
   readonly apiPath: string;
   /** The card of the model list. */
   readonly card: (state: DoubleState) => Body;
+  /** The cards of its adapters; left out: it lists none. */
+  readonly adapterCards?: (state: DoubleState) => readonly Body[];
+  /**
+   * The adapter that this body asks for, by its name; null: the base. Throws WireFailure. Left out: whatever the model is
+   * called, it is the base.
+   */
+  readonly addressed?: (body: Body, state: DoubleState) => string | null;
   /** Null when these headers may pass. */
   readonly unauthorized?: (headers: Readonly<Record<string, unknown>>) => WireFailure | null;
   /** Fields of the body that it takes; left out: it ignores what it does not know. */

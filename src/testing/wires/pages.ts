@@ -2,7 +2,7 @@
 
 import type { DoubleState } from './chat-wire.ts';
 import { WireFailure } from './chat-wire.ts';
-import type { WireHandler } from './wire-server.ts';
+import type { WireExchange, WireHandler } from './wire-server.ts';
 import { tokens } from './words.ts';
 
 export function page(value: unknown): WireHandler {
@@ -20,12 +20,22 @@ export function whileLoaded(state: DoubleState, failure: WireFailure | null, tex
 
 /** Prometheus gauges of running and waiting, under the engine's own names. */
 export function metrics(state: DoubleState, running: string, waiting: string, labels = ''): WireHandler {
-  return async ({ response }) => {
-    const gauge = (name: string, value: number) =>
-      `# HELP ${name} Requests.\n# TYPE ${name} gauge\n${name}${labels} ${value}.0\n`;
-    response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
-    response.end(gauge(running, state.work.running) + gauge(waiting, state.work.waiting));
-  };
+  return async (exchange) => writeMetrics(exchange, state, running, waiting, labels);
+}
+
+/** The same with `more` behind it: what is only known at the moment of the question. */
+export function writeMetrics(
+  { response }: WireExchange,
+  { work }: DoubleState,
+  running: string,
+  waiting: string,
+  labels: string,
+  more = '',
+): void {
+  const gauge = (name: string, value: number) =>
+    `# HELP ${name} Requests.\n# TYPE ${name} gauge\n${name}${labels} ${value}.0\n`;
+  response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+  response.end(gauge(running, work.running) + gauge(waiting, work.waiting) + more);
 }
 
 /** `{count}` of the field that holds the text; `answer` makes the reply. */

@@ -4,8 +4,9 @@
  * a real 0.32.0 did on 2026-11-21.
  */
 import { DOUBLE_KEY } from './chat-double.ts';
-import { type Body, type ChatWire, COMMON_WIRE, WireFailure } from './chat-wire.ts';
-import { metrics, page, tokenize, whileLoaded } from './pages.ts';
+import { type Body, type ChatWire, COMMON_WIRE, type DoubleState, WireFailure } from './chat-wire.ts';
+import { page, tokenize, whileLoaded, writeMetrics } from './pages.ts';
+import type { WireHandler } from './wire-server.ts';
 
 const CONTEXT_TOKENS = 8_192;
 const STOPS_MAX = 4;
@@ -30,6 +31,59 @@ function refuses(body: Body): WireFailure | null {
   return null;
 }
 
+/** A series for each set of adapters that ran, the time as its value: the latest one counts. */
+function loraInfo({ adapters }: DoubleState): string {
+  const name = 'vllm:lora_requests_info';
+  const series = (running: string, value: number) =>
+    `${name}{max_lora="${adapters.slots}",running_lora_adapters="${running}",waiting_lora_adapters="${running}"} ${value}e+09\n`;
+  const ran = adapters.spoken.map((each, index) => series(each, 1.795 + index / 1_000));
+  return `# HELP ${name} Running stats on lora requests.\n# TYPE ${name} gauge\n${ran.join('')}${series('', 1.796)}`;
+}
+
+/** As its router does: without the environment variable the routes are not there. */
+function adapterRoute(state: DoubleState, work: (body: Body) => Promise<string>): WireHandler {
+  return async ({ body, response, json }) => {
+    if (!state.adapters.takesCalls) return json(404, { detail: 'Not Found' });
+    const said = await work(body);
+    response.writeHead(200, {});
+    response.end(said);
+  };
+}
+
+function loadAdapter(state: DoubleState): WireHandler {
+  return adapterRoute(state, async ({ lora_name: name, lora_path: path }) => {
+    if (typeof name !== 'string' || typeof path !== 'string' || name === '' || path === '')
+      throw new WireFailure(400, 'InvalidUserInput', "Both 'lora_name' and 'lora_path' must be provided.");
+    if (state.adapters.held.has(name))
+      throw new WireFailure(
+        400,
+        'InvalidUserInput',
+        `The lora adapter '${name}' has already been loaded. If you want to load the adapter in place, set 'load_inplace' to True.`,
+      );
+    const file = await state.adapters.read(path);
+    if (file === null)
+      throw new WireFailure(404, 'NotFoundError', `Loading lora ${name} failed: No adapter found for <path>`);
+    const { rankMax } = state.adapters;
+    if (file.rank > rankMax)
+      throw new WireFailure(
+        500,
+        'InternalServerError',
+        `Call to add_lora method failed: Worker failed with error 'LoRA rank ${file.rank} is greater than max_lora_rank ${rankMax}.', please check the stack trace above for the root cause`,
+      );
+    state.adapters.hold(name, path);
+    return `Success: LoRA adapter '${name}' added successfully.`;
+  });
+}
+
+function unloadAdapter(state: DoubleState): WireHandler {
+  return adapterRoute(state, async ({ lora_name: name }) => {
+    if (typeof name !== 'string' || !state.adapters.held.has(name))
+      throw new WireFailure(404, 'NotFoundError', `The lora adapter '${String(name)}' cannot be found.`);
+    state.adapters.drop(name);
+    return `Success: LoRA adapter '${name}' removed successfully.`;
+  });
+}
+
 export const VLLM_WIRE: ChatWire = {
   ...COMMON_WIRE,
   title: 'vLLM 0.29.0 of 2026-08-17',
@@ -47,6 +101,15 @@ export const VLLM_WIRE: ChatWire = {
     max_model_len: CONTEXT_TOKENS,
     permission: [],
   }),
+  adapterCards: (state) =>
+    [...state.adapters.held].map(([name, { path }]) => ({
+      ...VLLM_WIRE.card(state),
+      id: name,
+      root: path,
+      parent: state.model,
+      max_model_len: null,
+    })),
+  addressed: ({ model }, { adapters }) => (adapters.held.has(String(model)) ? String(model) : null),
   openMessage: (body) => body['continue_final_message'] === true && body['add_generation_prompt'] === false,
   refuses,
   failure: (failure) =>
@@ -54,12 +117,17 @@ export const VLLM_WIRE: ChatWire = {
   routes: (state) => ({
     'GET /health': whileLoaded(state, null),
     'GET /version': page({ version: '0.29.0' }),
-    'GET /metrics': metrics(
-      state,
-      'vllm:num_requests_running',
-      'vllm:num_requests_waiting',
-      `{engine="0",model_name="${state.model}"}`,
-    ),
+    'POST /v1/load_lora_adapter': loadAdapter(state),
+    'POST /v1/unload_lora_adapter': unloadAdapter(state),
+    'GET /metrics': async (exchange) =>
+      writeMetrics(
+        exchange,
+        state,
+        'vllm:num_requests_running',
+        'vllm:num_requests_waiting',
+        `{engine="0",model_name="${state.model}"}`,
+        loraInfo(state),
+      ),
     'POST /tokenize': tokenize('prompt', (count) => ({
       count,
       max_model_len: CONTEXT_TOKENS,
@@ -67,7 +135,7 @@ export const VLLM_WIRE: ChatWire = {
       token_strs: null,
     })),
     'POST /v1/completions': async ({ body, json, closed }) => {
-      if (body['model'] !== state.model)
+      if (body['model'] !== state.model && !state.adapters.held.has(String(body['model'])))
         throw new WireFailure(
           404,
           'NotFoundError',

@@ -12,6 +12,8 @@ export interface Asked {
   readonly stops: readonly string[];
   /** `json` where only that is known; null: free words. */
   readonly structure: Schema | 'json' | null;
+  /** The adapter's voice, which each word has; left out: the base's, which has none. */
+  readonly voice?: string;
 }
 
 export interface Answer {
@@ -20,8 +22,8 @@ export interface Answer {
   readonly end: 'whole' | 'limit' | 'stop string';
 }
 
-export function answerOf({ said, tokensMax, stops, structure }: Asked): Answer {
-  const whole = structure === null ? wordsFrom(said, tokensMax) : jsonTokens(exampleOf(structure));
+export function answerOf({ said, tokensMax, stops, structure, voice = '' }: Asked): Answer {
+  const whole = structure === null ? wordsFrom(said, tokensMax, voice) : jsonTokens(exampleOf(structure));
   const pieces = cutAt(whole.slice(0, tokensMax), stops);
   if (pieces !== null) return { pieces, end: 'stop string' };
   const isWhole = structure !== null && whole.length <= tokensMax;
@@ -33,8 +35,9 @@ export function tokens(text: string): readonly string[] {
 }
 
 /** They have a character of two bytes, for whoever cuts bytes. */
-function wordsFrom(said: number, count: number): readonly string[] {
-  return Array.from({ length: count }, (_, index) => `wörd${said + index} `);
+function wordsFrom(said: number, count: number, voice: string): readonly string[] {
+  const prefix = voice === '' ? '' : `${voice}:`;
+  return Array.from({ length: count }, (_, index) => `${prefix}wörd${said + index} `);
 }
 
 function jsonTokens(value: unknown): readonly string[] {

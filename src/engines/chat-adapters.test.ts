@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { describe, it, test } from 'node:test';
+import type { EngineAdapters } from '../core/adapter.ts';
+import { ServiceError } from '../core/errors.ts';
+import { adapterConformance } from '../testing/adapter-conformance.ts';
+import { type AdapterFolders, adapterFolders } from '../testing/adapter-folders.ts';
+import { CHAT_CASES, type ChatCase, type OpenedDouble, openChatDouble } from '../testing/chat-doubles.ts';
+import { say } from '../testing/driver-harness.ts';
+
+const never = new AbortController().signal;
+
+interface Opened extends AsyncDisposable {
+  readonly double: OpenedDouble;
+  readonly adapters: EngineAdapters;
+  readonly folders: AdapterFolders;
+}
+
+async function open(chatCase: ChatCase): Promise<Opened> {
+  await using parts = new AsyncDisposableStack();
+  const folders = parts.use(await adapterFolders());
+  const double = parts.use(await openChatDouble(chatCase));
+  assert.ok(double.adapters !== undefined);
+  const owned = parts.move();
+  return { double, adapters: double.adapters, folders, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+const vllmCase = CHAT_CASES.find(({ kind }) => kind === 'vllm');
+assert.ok(vllmCase !== undefined);
+const openVllm = () => open(vllmCase);
+
+for (const chatCase of CHAT_CASES.filter(({ kind }) => kind === 'vllm')) {
+  adapterConformance(`${chatCase.kind} before ${chatCase.wire.title}`, async () => {
+    const { double, adapters, folders, ...disposable } = await open(chatCase);
+    return {
+      engine: double.engine,
+      adapters,
+      model: double.model,
+      good: [
+        await folders.make('lich', '7'),
+        await folders.make('lich', '8'),
+        await folders.make('ghoul', '1'),
+      ],
+      missing: folders.missing('ghoul', '2'),
+      tooLarge: await folders.make('ghoul', '3', 128),
+      restart: async () => double.double.state.adapters.restart(),
+      ...disposable,
+      [Symbol.asyncDispose]: disposable[Symbol.asyncDispose],
+    };
+  });
+}
+
+describe('vLLM with adapters', () => {
+  it('tells its slots from the newest of its series', async () => {
+    await using opened = await openVllm();
+    const state = opened.double.double.state.adapters;
+    state.slots = 3;
+    const address = await opened.folders.make('lich', '7');
+    await opened.adapters.load(address, never);
+    await say(opened.double, { model: opened.double.model, adapter: address, maxTokens: 2 });
+    assert.deepEqual(await opened.adapters.capacity(never), { slots: 3, rankMax: null });
+  });
+
+  it('says what to set where its routes are off, and that trying again is of no use', async () => {
+    await using opened = await openVllm();
+    opened.double.double.state.adapters.takesCalls = false;
+    const address = await opened.folders.make('lich', '7');
+    for (const work of [opened.adapters.load(address, never), opened.adapters.unload(address, never)])
+      await assert.rejects(
+        work,
+        (error) =>
+          error instanceof ServiceError &&
+          error.code === 'adapter_failed' &&
+          error.details['isPermanent'] === true &&
+          error.message.includes('VLLM_ALLOW_RUNTIME_LORA_UPDATING=1'),
+      );
+  });
+
+  it('names the path and the option for the path, where the engine does not see the files', async () => {
+    await using opened = await openVllm();
+    const missing = opened.folders.missing('lich', '7');
+    await assert.rejects(
+      opened.adapters.load(missing, never),
+      (error) =>
+        error instanceof ServiceError &&
+        error.details['isPermanent'] === false &&
+        error.message.includes(missing.path) &&
+        error.message.includes('artefactRoot'),
+    );
+  });
+
+  it('leaves alone what somebody else loaded, and counts it', async () => {
+    await using opened = await openVllm();
+    opened.double.double.state.adapters.hold('theirs', '/somewhere/else');
+    assert.deepEqual(await opened.adapters.list([], never), { held: [], stale: [], foreign: 1 });
+  });
+
+  it('takes the same artefact under another mount for itself', async () => {
+    await using opened = await openVllm();
+    const address = await opened.folders.make('lich', '7');
+    await opened.adapters.load(address, never);
+    const elsewhere = { ...address, path: address.path.replace(opened.folders.root, '/mnt/adapters') };
+    assert.deepEqual((await opened.adapters.list([elsewhere], never)).held, [address.engineName]);
+    await opened.adapters.load(elsewhere, never);
+  });
+});
+
+test('a wire without adapters refuses one, because its answer would be the base’s', async () => {
+  const plain = CHAT_CASES.find(({ kind }) => kind === 'openai');
+  assert.ok(plain !== undefined);
+  await using double = await openChatDouble(plain);
+  await using folders = await adapterFolders();
+  assert.equal(double.adapters, undefined);
+  await assert.rejects(
+    say(double, { model: double.model, adapter: folders.missing('lich', '7') }),
+    (error) => error instanceof ServiceError && error.code === 'adapter_failed',
+  );
+});
