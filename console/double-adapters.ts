@@ -3,11 +3,15 @@
  * says so. `tell` sends the replicas to everybody who follows them.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AdapterView, ReplicaView, Residency } from './src/wire-adapters.ts';
+import type { AdapterOperation, AdapterView, ReplicaView, Residency } from './src/wire-adapters.ts';
 
 export interface AdapterState {
   adapters: AdapterView[];
   replicas: ReplicaView[];
+  /** The newest first. */
+  operations: AdapterOperation[];
+  /** What an action begins with; a test moves it on. Throwing refuses the action. */
+  onAction: (state: AdapterState, action: string, id: string) => void;
   /** Who follows the replicas. */
   readonly followers: Set<ServerResponse>;
 }
@@ -93,8 +97,52 @@ export function adapterState(): AdapterState {
       adapterView('zombie', '1', { tags: ['stable'], is_published: true, replicas: [resident('zombie')] }),
     ],
     replicas: [replicaView('embedded', [residency('vampire@1'), residency('zombie@1', { idle_ms: null })])],
+    operations: [],
+    onAction: () => undefined,
     followers: new Set(),
   };
+}
+
+let lastOperation = 0;
+
+export function operation(
+  kind: string,
+  adapter: string,
+  change: Partial<AdapterOperation> = {},
+): AdapterOperation {
+  return {
+    id: `aop_${++lastOperation}`,
+    kind,
+    adapter,
+    stage: 'starting',
+    detail: `${kind} ${adapter}`,
+    percent: null,
+    started_at_ms: Date.now(),
+    ended_at_ms: null,
+    outcome: null,
+    failure: null,
+    ...change,
+  };
+}
+
+/** Changes the operation that began last. */
+export function advance(state: AdapterState, change: Partial<AdapterOperation>): void {
+  const [last, ...rest] = state.operations;
+  if (last) state.operations = [{ ...last, ...change }, ...rest];
+}
+
+export function succeed(state: AdapterState, detail: string): void {
+  advance(state, { stage: 'done', detail, percent: 100, outcome: 'succeeded', ended_at_ms: Date.now() });
+}
+
+export function fail(state: AdapterState, code: string, message: string): void {
+  const failure = { code, message };
+  advance(state, { stage: 'failed', detail: message, outcome: 'failed', failure, ended_at_ms: Date.now() });
+}
+
+/** Changes one adapter of the registry. */
+export function change(state: AdapterState, id: string, what: Partial<AdapterView>): void {
+  state.adapters = state.adapters.map((one) => (one.id === id ? { ...one, ...what } : one));
 }
 
 /** Sends what the replicas are now to everybody who follows them. */
@@ -112,12 +160,12 @@ function json(response: ServerResponse, status: number, body: unknown): void {
 }
 
 /** Answers what is asked of adapters; false when it is something else. */
-export function answerAdapters(
+export async function answerAdapters(
   state: AdapterState,
   request: IncomingMessage,
   url: URL,
   response: ServerResponse,
-): boolean {
+): Promise<boolean> {
   const path = url.pathname;
   if (path === '/admin/v1/adapter-replicas') {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -130,7 +178,31 @@ export function answerAdapters(
     json(response, 200, pageOf(state, url.searchParams));
     return true;
   }
-  return false;
+  if (path === '/admin/v1/adapter-operations') {
+    json(response, 200, { data: state.operations });
+    return true;
+  }
+  const [, id, action] = /^\/admin\/v1\/adapters(?:\/([^/]+))?(?:\/([a-z]+))?$/.exec(path) ?? [];
+  if (request.method === 'POST' && id === undefined && path === '/admin/v1/adapters') {
+    const body = JSON.parse(await textOf(request)) as { name: string; version: string };
+    begin(state, 'add', `${body.name}@${body.version}`, response);
+    return true;
+  }
+  if (id === undefined || (action === undefined && request.method !== 'DELETE')) return false;
+  begin(state, action ?? 'remove', decodeURIComponent(id), response);
+  return true;
+}
+
+function begin(state: AdapterState, kind: string, id: string, response: ServerResponse): void {
+  state.operations = [operation(kind, id), ...state.operations];
+  state.onAction(state, kind, id);
+  json(response, 202, state.operations[0]);
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of request) text += String(chunk);
+  return text;
 }
 
 function pageOf({ adapters }: AdapterState, ask: URLSearchParams): unknown {

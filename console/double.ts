@@ -355,7 +355,7 @@ async function answer(state: DoubleState, request: IncomingMessage, response: Se
   if (path === '/readyz') return json(response, state.readiness.ready ? 200 : 503, state.readiness);
   if (path === '/v1/npcs') return json(response, 200, { data: state.npcs });
   if (path === '/v1/dialogue' && request.method === 'POST') return speak(state, request, response);
-  if (answerAdapters(state.adapters, request, url, response)) return;
+  if (await answerAdapters(state.adapters, request, url, response)) return;
   if (path === '/admin/v1/spending') return spend(state, request, response);
   if (path === '/admin/v1/status') {
     return json(response, 200, {

@@ -43,7 +43,8 @@ export function speakerOf(source: Source): Speaker {
 }
 
 export interface StageWords {
-  readonly tone: 'go' | 'standby' | 'dark';
+  /** `off`: nothing is wrong and nothing is on. */
+  readonly tone: 'go' | 'standby' | 'dark' | 'off';
   readonly words: string;
 }
 
@@ -83,5 +84,5 @@ export function adapterState(adapter: AdapterView): StageWords {
           : `published, on ${resident} ${resident === 1 ? 'engine' : 'engines'}`,
     };
   if (failure !== null) return { tone: 'dark', words: 'failed' };
-  return { tone: 'dark', words: 'registered' };
+  return { tone: 'off', words: 'registered' };
 }

@@ -27,6 +27,17 @@ const SENTENCES: Readonly<Record<string, string>> = {
   interrupted:
     'The process that worked on it ended. It may have been billed, so it is not run again: submit it anew.',
   unknown_job: 'There is no job with this id any more.',
+  adapter_invalid:
+    'This is no sound LoRA adapter: nothing was kept of it. The detail names what is wrong with it.',
+  adapter_incompatible:
+    'It was made for another base model. Add it for that base, or train it again for this one.',
+  adapter_unavailable: 'It could not be fetched from there. Check the address or the folder, then try again.',
+  unknown_adapter: 'There is no such adapter, or it is not published. The table shows what there is.',
+  adapter_conflict:
+    'This name and version stand for other weights, and always will. Add it as the next version.',
+  adapter_busy: 'Something else is under way with this adapter. Wait for its end, then try again.',
+  adapter_failed: 'The engine did not load it, or it did not answer as itself. What spoke before goes on.',
+  no_room: 'It does not fit onto the engines. Unload or unpin another one, or give the engine more places.',
   bad_request: 'The gateway did not accept this request. Change what the detail names.',
   body_too_large: 'That was too long. Say it in fewer words.',
   not_found:

@@ -85,3 +85,21 @@ export interface AddBody {
   readonly licence?: string;
   readonly notes?: string;
 }
+
+/** Long work on one adapter; it goes on when nobody watches. */
+export interface AdapterOperation {
+  readonly id: string;
+  readonly kind: string;
+  /** `lich@7`. */
+  readonly adapter: string;
+  readonly stage: string;
+  /** One sentence for people; of a success, what was done. */
+  readonly detail: string;
+  /** Of the stage. */
+  readonly percent: number | null;
+  /** Epoch milliseconds, as the other. */
+  readonly started_at_ms: number;
+  readonly ended_at_ms: number | null;
+  readonly outcome: 'succeeded' | 'failed' | null;
+  readonly failure: { readonly code: string; readonly message: string } | null;
+}

@@ -41,7 +41,7 @@ export function AdaptersPage({ live, stamp, keyGeneration }: AdaptersPageProps) 
           {!engines && trouble && live.connection === 'lost' && <p className="empty">Not known.</p>}
         </div>
       </section>
-      {!isForbidden && <RegistrySection stamp={stamp} />}
+      {!isForbidden && <RegistrySection engines={engines} stamp={stamp} keyGeneration={keyGeneration} />}
     </div>
   );
 }

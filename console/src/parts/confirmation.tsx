@@ -8,13 +8,23 @@ interface ConfirmationProps {
   readonly title: string;
   readonly yes: string;
   readonly no: string;
+  /** Whether yes takes something away; it does unless told otherwise. */
+  readonly isHarmful?: boolean;
   readonly onYes: () => void;
   readonly onClose: () => void;
   readonly children: ReactNode;
 }
 
 /** Is open as long as it is there; `onClose` follows every answer. */
-export function Confirmation({ title, yes, no, onYes, onClose, children }: ConfirmationProps) {
+export function Confirmation({
+  title,
+  yes,
+  no,
+  isHarmful = true,
+  onYes,
+  onClose,
+  children,
+}: ConfirmationProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const harmless = useRef<HTMLButtonElement>(null);
   const titleId = useId();
@@ -40,7 +50,7 @@ export function Confirmation({ title, yes, no, onYes, onClose, children }: Confi
         </button>
         <button
           type="button"
-          className="danger"
+          className={isHarmful ? 'danger' : 'primary'}
           onClick={() => {
             onYes();
             dialog.current?.close();

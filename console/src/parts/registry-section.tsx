@@ -1,36 +1,88 @@
-/** The registry as a table to search and walk through, and what may be done with each version. */
-import { useId, useState } from 'react';
+/** The registry: search it, add to it, open a version and act on it. What is under way stands above the table. */
+import { useId, useMemo, useRef, useState } from 'react';
+import { count } from '../format.ts';
+import { useOperations } from '../use-operations.ts';
 import { useRegistry } from '../use-registry.ts';
+import type { AdapterView, ReplicaView } from '../wire-adapters.ts';
+import { AddAdapter } from './add-adapter.tsx';
 import { Notice } from './notice.tsx';
+import { OperationsList } from './operations-list.tsx';
 import { RegistryTable } from './registry-table.tsx';
 
-export function RegistrySection({ stamp }: { stamp: string }) {
+interface RegistrySectionProps {
+  readonly engines: readonly ReplicaView[] | null;
+  readonly stamp: string;
+  readonly keyGeneration: number;
+}
+
+export function RegistrySection({ engines, stamp, keyGeneration }: RegistrySectionProps) {
   const [query, setQuery] = useState('');
-  const registry = useRegistry(query.trim(), stamp);
+  const [changes, setChanges] = useState(0);
+  const [isAdding, setAdding] = useState(false);
+  const adding = useRef<HTMLButtonElement>(null);
   const searchId = useId();
-  const { adapters } = registry;
+  const operations = useOperations(keyGeneration);
+  const wholeStamp = `${stamp} ${operations.stamp} ${changes}`;
+  const registry = useRegistry(query.trim(), wholeStamp);
+  const adapters = useMemo(() => withLive(registry.adapters, engines), [registry.adapters, engines]);
+  const bases = [...new Set((engines ?? []).map(({ base }) => base))];
+  const isSearch = registry.query !== '';
+  const closeForm = (): void => {
+    setAdding(false);
+    // The form leaves with its buttons; the focus must not be lost with it.
+    requestAnimationFrame(() => adding.current?.focus());
+  };
   return (
     <section className="part adapters-part" aria-labelledby="registry">
       <h2 id="registry">Registry</h2>
       <div className="wide">
-        <div className="registry-search">
-          <label htmlFor={searchId}>Search by name</label>
-          <input
-            id={searchId}
-            type="search"
-            autoComplete="off"
-            placeholder="vampire"
-            value={query}
-            onChange={(event) => setQuery(event.target.value)}
-          />
-        </div>
-        {registry.trouble && <Notice trouble={registry.trouble} />}
-        {adapters && adapters.length > 0 && <RegistryTable adapters={adapters} />}
-        {adapters?.length === 0 && query.trim() !== '' && (
-          <p className="empty">No adapter by that name. Clear the search to see all of them.</p>
+        {operations.shown.length > 0 && (
+          <OperationsList operations={operations.shown} onDismiss={operations.dismiss} />
         )}
-        {adapters?.length === 0 && query.trim() === '' && <p className="empty">None is registered yet.</p>}
+        {isAdding && <AddAdapter bases={bases} onOperation={operations.follow} onClose={closeForm} />}
+        {!isAdding && (
+          <div className="registry-head">
+            <div className="registry-search">
+              <label htmlFor={searchId}>Search</label>
+              <input
+                id={searchId}
+                type="search"
+                autoComplete="off"
+                placeholder="Name, version, base, licence or notes"
+                value={query}
+                onChange={(event) => setQuery(event.target.value)}
+              />
+            </div>
+            <button type="button" ref={adding} onClick={() => setAdding(true)}>
+              Add an adapter
+            </button>
+          </div>
+        )}
+        {registry.trouble && <Notice trouble={registry.trouble} />}
+        {adapters && adapters.length > 0 && (
+          <RegistryTable
+            adapters={adapters}
+            operations={operations}
+            stamp={wholeStamp}
+            onChange={() => setChanges((before) => before + 1)}
+          />
+        )}
+        {adapters?.length === 0 && isSearch && (
+          <p className="empty">
+            None of {count(registry.searched)} adapters matches. Clear the search to see all of them.
+          </p>
+        )}
+        {adapters?.length === 0 && !isSearch && !isAdding && <FirstStep />}
         {!adapters && !registry.trouble && <p className="empty">Reading…</p>}
+        {adapters && isSearch && adapters.length > 0 && (
+          <p className="hint registry-more" role="status">
+            {registry.isLoading
+              ? `Searching: ${count(registry.searched)} seen so far…`
+              : adapters.length < 200
+                ? `${count(adapters.length)} found among ${count(registry.searched)}.`
+                : 'These are the first 200. A longer search finds fewer.'}
+          </p>
+        )}
         {registry.hasMore && (
           <p className="registry-more">
             <button type="button" aria-disabled={registry.isLoading} onClick={registry.showMore}>
@@ -40,5 +92,31 @@ export function RegistrySection({ stamp }: { stamp: string }) {
         )}
       </div>
     </section>
+  );
+}
+
+/** Where they lie is told by the engines at every change; the registry only when it is read. */
+function withLive(
+  adapters: readonly AdapterView[] | null,
+  engines: readonly ReplicaView[] | null,
+): readonly AdapterView[] | null {
+  if (adapters === null || engines === null) return adapters;
+  const places = new Map<string, AdapterView['replicas'][number][]>();
+  for (const { engine, adapters: held } of engines)
+    for (const one of held) places.set(one.id, [...(places.get(one.id) ?? []), { ...one, engine }]);
+  return adapters.map((adapter) => ({ ...adapter, replicas: places.get(adapter.id) ?? [] }));
+}
+
+function FirstStep() {
+  return (
+    <div className="first-step">
+      <p>
+        None is registered yet. An adapter is a small file that makes the base model speak like one of your
+        characters: add one from a folder, a file or an address, then publish it.
+      </p>
+      <p>
+        With the button above, or in a terminal: <code>greenroom adapters add FOLDER vampire@1</code>
+      </p>
+    </div>
   );
 }

@@ -1,11 +1,19 @@
 /** Adapters by name, the newest version first: what it was made for, how large it is, and how it stands. */
 
+import { Fragment, useState } from 'react';
 import { adapterState } from '../adapter-words.ts';
 import { bytes, moment } from '../format.ts';
+import type { Operations } from '../use-operations.ts';
 import type { AdapterView } from '../wire-adapters.ts';
+import { AdapterDetail } from './adapter-detail.tsx';
+
+const COLUMNS = 7;
 
 interface RegistryTableProps {
   readonly adapters: readonly AdapterView[];
+  readonly operations: Operations;
+  readonly stamp: string;
+  readonly onChange: () => void;
 }
 
 /** Names in the order they came, each with its versions, the newest first. */
@@ -24,7 +32,13 @@ export function byName(
   ]);
 }
 
-export function RegistryTable({ adapters }: RegistryTableProps) {
+export function RegistryTable({ adapters, operations, stamp, onChange }: RegistryTableProps) {
+  const [opened, open] = useState<string | null>(null);
+  const busy = new Set(
+    operations.shown
+      .filter(({ outcome }) => outcome === null)
+      .map(({ adapter }) => adapter.split('@')[0] ?? ''),
+  );
   return (
     <table className="registry">
       <caption className="unseen">Registered adapters</caption>
@@ -46,7 +60,26 @@ export function RegistryTable({ adapters }: RegistryTableProps) {
       {byName(adapters).map(([name, versions]) => (
         <tbody key={name}>
           {versions.map((adapter) => (
-            <Row key={adapter.id} adapter={adapter} />
+            <Fragment key={adapter.id}>
+              <Row
+                adapter={adapter}
+                isOpen={opened === adapter.id}
+                onToggle={() => open(opened === adapter.id ? null : adapter.id)}
+              />
+              {opened === adapter.id && (
+                <tr className="adapter-detail-row">
+                  <td colSpan={COLUMNS}>
+                    <AdapterDetail
+                      adapter={adapter}
+                      stamp={stamp}
+                      isBusy={busy.has(name)}
+                      onOperation={operations.follow}
+                      onChange={onChange}
+                    />
+                  </td>
+                </tr>
+              )}
+            </Fragment>
           ))}
         </tbody>
       ))}
@@ -54,13 +87,21 @@ export function RegistryTable({ adapters }: RegistryTableProps) {
   );
 }
 
-function Row({ adapter }: { adapter: AdapterView }) {
+interface RowProps {
+  readonly adapter: AdapterView;
+  readonly isOpen: boolean;
+  readonly onToggle: () => void;
+}
+
+function Row({ adapter, isOpen, onToggle }: RowProps) {
   const { record } = adapter;
   const state = adapterState(adapter);
   return (
-    <tr>
+    <tr data-open={isOpen}>
       <th scope="row">
-        <span className="adapter-id">{adapter.id}</span>
+        <button type="button" className="adapter-id" aria-expanded={isOpen} onClick={onToggle}>
+          {adapter.id}
+        </button>
         {adapter.tags.map((tag) => (
           <span className="badge" data-tag={tag} key={tag}>
             {tag}
