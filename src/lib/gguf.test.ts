@@ -60,6 +60,7 @@ describe('the header of a GGUF file', () => {
     assert.equal(header.metadata.get('adapter.lora.alpha'), 16);
     assert.equal(header.metadata.get('general.size'), 2 ** 40);
     assert.equal(header.metadata.get('general.quantised'), true);
+    assert.equal(header.metadataTypes.get('adapter.lora.alpha'), 'f32');
     assert.deepEqual(header.metadata.get('general.tags'), { length: 3, items: ['lora', 'vampire 🦇', ''] });
     assert.deepEqual(
       header.tensors.map(({ name, shape, type, offset, bytes: size }) => [name, shape, type, offset, size]),
@@ -91,7 +92,10 @@ describe('the header of a GGUF file', () => {
     });
     await fc.assert(
       fc.asyncProperty(
-        fc.dictionary(fc.string({ maxLength: 20 }), fc.string({ unit: 'grapheme', maxLength: 20 })),
+        fc.dictionary(
+          fc.string({ minLength: 1, maxLength: 20 }),
+          fc.string({ unit: 'grapheme', maxLength: 20 }),
+        ),
         fc.uniqueArray(name, { maxLength: 6 }),
         fc.array(tensor, { minLength: 6, maxLength: 6 }),
         async (texts, names, shapes) => {
@@ -163,6 +167,12 @@ describe('the header of a GGUF file', () => {
     ['big endian', patched(4, 0, 0, 0, 3), /version 50331648/],
     ['an odd alignment', fileOf(field('general.alignment', { type: 'u32', value: 33 })), /alignment is 33/],
     ['no alignment', fileOf(field('general.alignment', { type: 'u32', value: 0 })), /alignment is 0/],
+    ['an empty key', fileOf(field('', { type: 'bool', value: true })), /key is empty/],
+    [
+      'an alignment of another type',
+      fileOf(field('general.alignment', { type: 'u64', value: 32 })),
+      /not typed u32/,
+    ],
     [
       'two tensors of one name',
       fileOf(METADATA, [...TENSORS.slice(0, 1), ...TENSORS.slice(0, 1)]),

@@ -42,6 +42,25 @@ export interface GgufArray {
 /** A 64-bit integer beyond 2⁵³ is a bigint, every other number a number. */
 export type GgufValue = GgufScalar | GgufArray;
 
+/** Types of metadata, by number. */
+const METADATA_TYPES = [
+  'u8',
+  'i8',
+  'u16',
+  'i16',
+  'u32',
+  'i32',
+  'f32',
+  'bool',
+  'string',
+  'array',
+  'u64',
+  'i64',
+  'f64',
+] as const;
+
+export type GgufMetadataType = (typeof METADATA_TYPES)[number];
+
 /** ggml tensor types by number: name, elements per block, bytes per block (ggml.h, ggml-common.h). */
 const TENSOR_TYPES = {
   0: ['F32', 1, 4],
@@ -93,6 +112,8 @@ export interface GgufTensor {
 export interface GgufHeader {
   readonly version: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
+  /** How each entry is typed in the file: llama.cpp ends the process when one it reads is of another type. */
+  readonly metadataTypes: ReadonlyMap<string, GgufMetadataType>;
   readonly tensors: readonly GgufTensor[];
   /** Where the weights begin in the file. */
   readonly dataOffset: number;
@@ -146,12 +167,19 @@ export async function parseGgufHeader(
   const tensorCount = bounded(cursor.u64(), limits.tensorsMax, 'tensors');
   const metadataCount = bounded(cursor.u64(), limits.metadataMax, 'metadata entries');
   const metadata = new Map<string, GgufValue>();
+  const metadataTypes = new Map<string, GgufMetadataType>();
   for (let index = 0; index < metadataCount; index++) {
     const key = await cursor.text('a metadata key');
+    if (key === '') throw new GgufError('a metadata key is empty');
     if (metadata.has(key)) throw new GgufError(`the key ${shown(key)} stands there twice`);
     await cursor.need(4);
-    metadata.set(key, await readValue(cursor, cursor.u32(), key, limits));
+    const type = METADATA_TYPES[cursor.u32()];
+    if (type === undefined) throw new GgufError(`the value of ${shown(key)} has an unknown type`);
+    metadata.set(key, await readValue(cursor, type, key, limits));
+    metadataTypes.set(key, type);
   }
+  if ((metadataTypes.get('general.alignment') ?? 'u32') !== 'u32')
+    throw new GgufError('general.alignment is not typed u32');
   const alignment = alignmentOf(metadata);
   const tensors: GgufTensor[] = [];
   const names = new Set<string>();
@@ -171,7 +199,7 @@ export async function parseGgufHeader(
   const needed = last === undefined ? cursor.position : dataOffset + last.offset + last.bytes;
   if (needed > fileBytes)
     throw new GgufError(`it is cut off: ${fileBytes} bytes, but its tensors end at ${needed}`);
-  return { version, metadata, tensors, dataOffset, fileBytes };
+  return { version, metadata, metadataTypes, tensors, dataOffset, fileBytes };
 }
 
 /** "GGUF", read as a little-endian number. */
@@ -182,57 +210,56 @@ const ALIGNMENT_MAX = 1_048_576;
 /** ggml's GGML_MAX_NAME, which counts the closing zero. */
 const NAME_BYTES_MAX = 63;
 const DIMENSIONS_MAX = 4;
-const STRING = 8;
-const ARRAY = 9;
 
 interface ScalarKind {
   readonly bytes: number;
   readonly read: (cursor: Cursor) => GgufScalar;
 }
 
-/** Metadata types of fixed size, by number. */
-const SCALARS: Readonly<Record<number, ScalarKind>> = {
-  0: { bytes: 1, read: (cursor) => cursor.take(1).getUint8(0) },
-  1: { bytes: 1, read: (cursor) => cursor.take(1).getInt8(0) },
-  2: { bytes: 2, read: (cursor) => cursor.take(2).getUint16(0, true) },
-  3: { bytes: 2, read: (cursor) => cursor.take(2).getInt16(0, true) },
-  4: { bytes: 4, read: (cursor) => cursor.u32() },
-  5: { bytes: 4, read: (cursor) => cursor.take(4).getInt32(0, true) },
-  6: { bytes: 4, read: (cursor) => cursor.take(4).getFloat32(0, true) },
-  7: { bytes: 1, read: (cursor) => cursor.take(1).getUint8(0) !== 0 },
-  10: { bytes: 8, read: (cursor) => compact(cursor.u64()) },
-  11: { bytes: 8, read: (cursor) => compact(cursor.take(8).getBigInt64(0, true)) },
-  12: { bytes: 8, read: (cursor) => cursor.take(8).getFloat64(0, true) },
+/** Metadata of fixed size. */
+const SCALARS: Readonly<Partial<Record<GgufMetadataType, ScalarKind>>> = {
+  u8: { bytes: 1, read: (cursor) => cursor.take(1).getUint8(0) },
+  i8: { bytes: 1, read: (cursor) => cursor.take(1).getInt8(0) },
+  u16: { bytes: 2, read: (cursor) => cursor.take(2).getUint16(0, true) },
+  i16: { bytes: 2, read: (cursor) => cursor.take(2).getInt16(0, true) },
+  u32: { bytes: 4, read: (cursor) => cursor.u32() },
+  i32: { bytes: 4, read: (cursor) => cursor.take(4).getInt32(0, true) },
+  f32: { bytes: 4, read: (cursor) => cursor.take(4).getFloat32(0, true) },
+  bool: { bytes: 1, read: (cursor) => cursor.take(1).getUint8(0) !== 0 },
+  u64: { bytes: 8, read: (cursor) => compact(cursor.u64()) },
+  i64: { bytes: 8, read: (cursor) => compact(cursor.take(8).getBigInt64(0, true)) },
+  f64: { bytes: 8, read: (cursor) => cursor.take(8).getFloat64(0, true) },
 };
 
 async function readValue(cursor: Cursor, type: number, key: string, limits: GgufLimits): Promise<GgufValue> {
-  if (type === STRING) return await cursor.text(key);
-  if (type !== ARRAY) return await readScalar(cursor, type, key);
+  if (type === 'string') return await cursor.text(key);
+  if (type !== 'array') return await readScalar(cursor, type, key);
   await cursor.need(12);
-  const itemType = cursor.u32();
+  const itemType = METADATA_TYPES[cursor.u32()];
+  if (itemType === undefined) throw new GgufError(`the items of ${shown(key)} have an unknown type`);
   const length = bounded(cursor.u64(), limits.headerBytesMax, `items of ${shown(key)}`);
   const isKept = length <= limits.arrayItemsKept;
-  if (itemType !== STRING && !isKept) {
+  if (itemType !== 'string' && !isKept) {
     await cursor.skip(length * kindOf(itemType, key).bytes);
     return { length, items: null };
   }
   const items: GgufScalar[] = [];
   for (let index = 0; index < length; index++) {
     if (!isKept) await cursor.skipText(key);
-    else items.push(itemType === STRING ? await cursor.text(key) : await readScalar(cursor, itemType, key));
+    else items.push(itemType === 'string' ? await cursor.text(key) : await readScalar(cursor, itemType, key));
   }
   return { length, items: isKept ? items : null };
 }
 
-async function readScalar(cursor: Cursor, type: number, key: string): Promise<GgufScalar> {
+async function readScalar(cursor: Cursor, type: GgufMetadataType, key: string): Promise<GgufScalar> {
   const kind = kindOf(type, key);
   await cursor.need(kind.bytes);
   return kind.read(cursor);
 }
 
-function kindOf(type: number, key: string): ScalarKind {
+function kindOf(type: GgufMetadataType, key: string): ScalarKind {
   const kind = SCALARS[type];
-  if (kind === undefined) throw new GgufError(`the value of ${shown(key)} has the unknown type ${type}`);
+  if (kind === undefined) throw new GgufError(`the value of ${shown(key)} is an array of arrays`);
   return kind;
 }
 
