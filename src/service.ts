@@ -14,6 +14,7 @@ import { createPromptAssembler } from './cast/prompt.ts';
 import { lineCounts, lineRows, npcSummaries } from './cast/views.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { requirePrices } from './config/paid.ts';
+import type { AdapterKeeper } from './core/adapter.ts';
 import type { DialogueEvent, DialogueRequest } from './core/dialogue.ts';
 import type { TokenCounter } from './core/engine.ts';
 import { ServiceError } from './core/errors.ts';
@@ -23,6 +24,7 @@ import type { TurnSink } from './core/turn.ts';
 import { type AnswerParts, answer } from './dialogue/answer.ts';
 import { runJob } from './dialogue/job-run.ts';
 import { Ladder } from './dialogue/ladder.ts';
+import { prepareNpcs } from './dialogue/prepare.ts';
 import { RecentPrefixes } from './dialogue/recent-prefixes.ts';
 import { Prompts } from './dialogue/script.ts';
 import { createTensorEngine } from './engines/oip.ts';
@@ -140,6 +142,7 @@ export async function createService(
       directory,
       routing: config.routing,
       warmPrompts: () => prefixes.mostUsed(),
+      adapters: { replicaUp: () => Promise.resolve(), replicaDown: () => {} },
       onModelProgress: parts.onModelProgress,
       onModelNotice: parts.onModelNotice,
       onRestart: (engine) => metrics.count('greenroom_engine_restarts_total', { engine }),
@@ -149,17 +152,19 @@ export async function createService(
   const pools = poolsOf(hosts, config.pools);
   const versions = new ModelVersions(pools, config.models);
 
+  const adapters: AdapterKeeper = {
+    resolve: () => 'unknown',
+    want: () => Promise.resolve('unknown'),
+    lease: () => null,
+  };
+
   const heard = new HeardLines(clock);
   const memory = new ConversationMemory(store.conversations, extractiveSummary);
   const ladder = new Ladder({
     pools,
     versions,
-    adapters: {
-      resolve: () => 'unknown',
-      want: () => Promise.resolve('unknown'),
-      lease: () => null,
-    },
-    adapterWaitMs: 0,
+    adapters,
+    adapterWaitMs: config.adapters.waitMs,
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
     prompts: new Prompts({
       cast,
@@ -297,6 +302,7 @@ export async function createService(
     log,
     answer: answerCounted,
     npcs: npcSummaries(cast),
+    prepare: (npcIds) => prepareNpcs(npcIds, { cast, tiers: config.tiers, pools, adapters }, hardStop.signal),
     describeNpc: async (npcId, describeSignal) => {
       const persona = cast.npcs.get(npcId);
       if (persona === undefined) return null;

@@ -44,7 +44,7 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
   config: [...FOUNDATION, ...PARTS],
   'runtime.ts': FOUNDATION,
   // The engines of one configuration: models, child process, transport and warm-up come together here.
-  hosts: [...FOUNDATION, 'config', 'embedded', 'engines', 'models', 'routing'],
+  hosts: [...FOUNDATION, 'adapters', 'config', 'embedded', 'engines', 'models', 'routing'],
   'service.ts': [...FOUNDATION, ...PARTS, 'config', 'hosts'],
   'app.ts': [...FOUNDATION, 'api', 'config', 'engines', 'service.ts'],
   cli: [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'app.ts'],

@@ -11,12 +11,14 @@ import { metricsDoor } from './metrics.ts';
 import { npcsDoor } from './npcs.ts';
 import { openAiDoor } from './openai.ts';
 import { openApiDoor } from './openapi.ts';
+import { prepareDoor } from './prepare.ts';
 import { spendingDoor } from './spending.ts';
 import { visionDoor } from './vision.ts';
 
 export const doors: readonly Door[] = [
   dialogueDoor,
   npcsDoor,
+  prepareDoor,
   jobsDoor,
   openAiDoor,
   inferenceDoor,

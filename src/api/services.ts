@@ -2,6 +2,7 @@
  * What the doors need of the service, as contracts. `app.ts` fulfils them; a test may with small true ones. Doors decode,
  * authenticate, hand over, and encode; they decide nothing about dialogue.
  */
+import type { AdapterAbsence } from '../core/adapter.ts';
 import type { DialogueEvent, DialogueRequest, Priority } from '../core/dialogue.ts';
 import type { Jobs } from '../core/job.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
@@ -75,6 +76,13 @@ export interface EngineStatus {
   readonly reason: string | null;
 }
 
+/** What a hint found. `ready`: nothing is missing, or nothing can be done ahead. */
+export interface PreparedNpc {
+  readonly npcId: string;
+  readonly adapter: string | null;
+  readonly state: 'ready' | 'unknown_npc' | AdapterAbsence;
+}
+
 export interface Services {
   readonly version: string;
   readonly clock: Clock;
@@ -83,6 +91,8 @@ export interface Services {
   /** The walk. Ends with exactly one `done`, or throws ServiceError (before any event only for a bad request). */
   answer(request: DialogueRequest, signal: AbortSignal): AsyncIterable<DialogueEvent>;
   readonly npcs: readonly NpcSummary[];
+  /** Players will meet these soon: what they need is made ready, behind every player who waits. */
+  prepare(npcIds: readonly string[]): Promise<readonly PreparedNpc[]>;
   /** Persona JSON, the prompt as the model sees it, and how many written lines there are. Null: no such NPC. */
   describeNpc(npcId: string, signal: AbortSignal): Promise<Readonly<Record<string, unknown>> | null>;
   listLines(filter: {

@@ -3,6 +3,7 @@
  * JSON schema for editors and docs/reference/config.md all come from here. Defaults stand nowhere else.
  */
 import { z } from 'zod';
+import { adaptersOptionsSchema } from '../adapters/options.ts';
 import { embeddingModelsSchema, pathsSchema, visionSchema } from '../api/short-work-options.ts';
 import { embeddedOptionsSchema } from '../embedded/options.ts';
 import type { DriverDefinition } from '../engines/driver.ts';
@@ -52,6 +53,21 @@ const version = {
     .describe('Version of the model, as players never see it: 2026-05. Requests pick it by x-model-version.'),
 };
 
+const adapters = {
+  base: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Base model that its adapters were trained on; default: the name of the model. Engines of one base share adapters.',
+    ),
+  adapterBytesMax: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Bytes that adapters may take in its memory together; default: no limit but the slots.'),
+};
+
 const embeddedEngineSchema = z
   .strictObject({
     kind: z.literal('embedded'),
@@ -62,6 +78,7 @@ const embeddedEngineSchema = z
     file: z.string().optional().describe('A GGUF file to use instead, relative to this configuration file.'),
     ...embeddedOptionsSchema.omit({ modelPath: true, modelName: true }).shape,
     ...version,
+    ...adapters,
     ...admission,
   })
   .describe('llama.cpp in a child process of the gateway: the default, needs nothing else.');
@@ -78,6 +95,33 @@ const remoteEngineShape = {
     .max(10_000_000)
     .optional()
     .describe('Tokens of prompt and answer together; default: what the engine says when it is asked.'),
+  ...adapters,
+  adapterSlots: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .optional()
+    .describe('Adapters that may be resident at once; default: what the engine says, else 20.'),
+  adapterRankMax: z
+    .int()
+    .min(1)
+    .max(512)
+    .optional()
+    .describe('Highest rank that it was started for; default: what the engine says, else no limit.'),
+  baseFiles: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Folder with the config.json of its base model, or its GGUF file, relative to this file: adapters are checked against it before they are loaded. Default: nothing is known but what the engine refuses.',
+    ),
+  artefactRoot: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Where this engine sees the folder of staged artefacts; default: where we see it, for an engine on this machine.',
+    ),
   isPaid: z
     .boolean()
     .optional()
@@ -214,6 +258,9 @@ export const configSchema = z.strictObject({
   embeddings: embeddingModelsSchema.describe('Embedding models on servers of tensors, by model name.'),
   vision: visionSchema,
   paths: pathsSchema.describe('Generic paths, each standing for one model.'),
+  adapters: adaptersOptionsSchema
+    .prefault({})
+    .describe('LoRA adapters: where they are kept, how they come to engines.'),
   temperature: z
     .number()
     .min(0)

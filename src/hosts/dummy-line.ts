@@ -1,4 +1,5 @@
 /** A line for nobody: what proves that an engine speaks, and what reads a prefix into its cache. */
+import type { AdapterAddress } from '../core/adapter.ts';
 import type { Engine, GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 
@@ -40,4 +41,24 @@ export async function speakDummyLine(
   // One token may be half a character, which is no text yet.
   if (text.trim() === '' && spoken === 0)
     throw new ServiceError('engine_error', 'the warm-up line was empty');
+}
+
+/** What the engine says to one prompt at temperature 0. Throws what the engine throws. */
+export async function answerTo(
+  engine: Engine,
+  model: string,
+  ask: { readonly prompt: string; readonly adapter: AdapterAddress | null; readonly maxTokens: number },
+  signal: AbortSignal,
+): Promise<string> {
+  const { prompt, adapter, maxTokens } = ask;
+  const request: GenerateRequest = {
+    ...dummyLine(model),
+    requestId: 'probe',
+    ...(adapter === null ? {} : { adapter }),
+    messages: [{ role: 'user', content: prompt }],
+    maxTokens,
+  };
+  let text = '';
+  for await (const event of engine.generate(request, signal)) if (event.type === 'text') text += event.text;
+  return text;
 }

@@ -13,7 +13,8 @@ const EMBEDDED_CONTEXT_TOKENS = 2_048;
 const CONNECT_TIMEOUT_MS = 1_000;
 
 export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts: HostParts): Host {
-  const { kind: _kind, model, version, file, maxInFlight, maxQueued, maxPromptTokens, ...options } = config;
+  const { kind: _kind, model, version, file, maxInFlight, maxQueued, maxPromptTokens, ...rest } = config;
+  const { base, adapterBytesMax, ...options } = rest;
   const host = new Host(
     {
       name,
@@ -24,6 +25,13 @@ export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts:
       isPaid: false,
       origin: null,
       relaysOpenAi: true,
+      base: base ?? model,
+      adapterLimits: {
+        slots: options.adapterSlots,
+        rankMax: options.adapterRankMax,
+        bytesMax: adapterBytesMax ?? null,
+      },
+      artefactRoot: null,
       admission: { engine: name, maxInFlight, maxQueued, maxPromptTokens: maxPromptTokens ?? null },
       createDriver: (transport) => vllm.create({ name, model, options: vllm.options.parse({}), transport }),
     },
@@ -49,6 +57,7 @@ export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts:
       },
       signal,
     );
+    host.modelFile = ready;
     // Stopped while the model was looked for: a process that starts now nobody would end.
     if (host.hasEnded) return;
     host.set({ stage: 'loading', detail: 'loading' });

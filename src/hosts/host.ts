@@ -4,6 +4,8 @@
  *
  *     fetching → loading → warming → ready ⇄ restarting          failed: said with its reason, and tried again
  */
+import type { AdapterReplica } from '../adapters/replica.ts';
+import type { AdapterCapacity } from '../core/adapter.ts';
 import type { Engine, EngineProbe, GenerateRequest, TokenCounter } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Logger, Runtime } from '../core/runtime.ts';
@@ -18,13 +20,24 @@ import { CanaryWatch } from '../routing/canary.ts';
 import type { CanaryOptions } from '../routing/options.ts';
 import { Replica, type ReplicaSettings } from '../routing/replica.ts';
 import { boundedCounter } from './bounded-counter.ts';
-import { dummyLine, speakDummyLine } from './dummy-line.ts';
+import { answerTo, dummyLine, speakDummyLine } from './dummy-line.ts';
 
 export interface HostState {
   readonly stage: 'starting' | 'fetching' | 'loading' | 'warming' | 'ready' | 'restarting' | 'failed';
   /** For people: `fetching 41 %`, or why it failed. */
   readonly detail: string;
   readonly percent?: number;
+}
+
+/** Who is told of engines that take adapters. */
+export interface AdapterReplicas {
+  /**
+   * The engine speaks; resolves when what was resident, or should be, is loaded and verified, as far as the signal lets it.
+   * Called again for an engine that may have been started anew.
+   */
+  replicaUp(replica: AdapterReplica, signal: AbortSignal): Promise<void>;
+  /** Its connection is gone, and with it whatever was loaded. */
+  replicaDown(name: string): void;
 }
 
 export interface HostParts {
@@ -40,6 +53,7 @@ export interface HostParts {
   };
   /** The prompts that were used most lately; what they share is read in before players come. */
   readonly warmPrompts: () => readonly GenerateRequest['messages'][];
+  readonly adapters: AdapterReplicas;
   readonly onModelProgress: (progress: ModelProgress) => void;
   readonly onModelNotice: (message: string) => void;
   readonly onRestart: (engine: string) => void;
@@ -58,6 +72,11 @@ export interface HostSettings {
   /** Whether `/v1/chat/completions` may be passed to it as it came. */
   readonly relaysOpenAi: boolean;
   readonly admission: ReplicaSettings['admission'];
+  /** The base model of its adapters; engines of one base share them. */
+  readonly base: string;
+  readonly adapterLimits: AdapterCapacity & { readonly bytesMax: number | null };
+  /** Where the engine sees the staged artefacts; null: where we see them. */
+  readonly artefactRoot: string | null;
   readonly createDriver: (transport: () => Transport) => Driver;
 }
 
@@ -72,6 +91,8 @@ const SHORT_CONNECTIONS = 16;
 const PREPARE_TIMEOUT_MS = 600_000;
 /** Persona prefixes are read in at most so long: a player who waits is worth more than a warm cache. */
 const WARM_PREFIXES_MS = 10_000;
+/** Adapters are loaded again for at most so long before the engine takes players; what is late comes while it speaks. */
+const RESTORE_ADAPTERS_MS = 15_000;
 /** Questions beside the lines: version, models, load. */
 const QUESTION_TIMEOUT_MS = 5_000;
 
@@ -79,6 +100,9 @@ export class Host implements AsyncDisposable {
   readonly name: string;
   readonly kind: string;
   readonly model: string;
+  /** The base model of its adapters. */
+  readonly base: string;
+  readonly takesAdapters: boolean;
   readonly relaysOpenAi: boolean;
   readonly replica: Replica;
   /** Places for short unary work, beside those for generation. */
@@ -89,6 +113,7 @@ export class Host implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #prepare: NonNullable<Driver['prepare']> | null;
   readonly #isPaid: boolean;
+  readonly #adapterReplica: AdapterReplica | null;
   #transport: Transport | null = null;
   #shortTransport: Transport | null = null;
   #state: HostState = { stage: 'starting', detail: 'starting' };
@@ -98,12 +123,15 @@ export class Host implements AsyncDisposable {
   version: string | null = null;
   restarts = 0;
   pid: number | null = null;
+  /** The model's file or folder, once it is here; null for a server that has its own. */
+  modelFile: { readonly path: string; readonly sha256: string | null } | null = null;
   stopProcess: (() => Promise<void>) | null = null;
 
   constructor(settings: HostSettings, parts: HostParts) {
     this.name = settings.name;
     this.kind = settings.kind;
     this.model = settings.model;
+    this.base = settings.base;
     this.relaysOpenAi = settings.relaysOpenAi;
     this.#parts = parts;
     this.#isPaid = settings.isPaid;
@@ -116,6 +144,23 @@ export class Host implements AsyncDisposable {
       { ...settings, ...parts.routing, engine: driver.engine, counter: this.counter },
       parts.runtime,
     );
+    this.takesAdapters = driver.adapters !== undefined;
+    this.#adapterReplica =
+      driver.adapters === undefined
+        ? null
+        : {
+            name: settings.name,
+            base: settings.base,
+            scope: `${settings.kind}/${settings.model}`,
+            engine: driver.adapters,
+            limits: settings.adapterLimits,
+            artefactRoot: settings.artefactRoot,
+            probe: (prompt, adapter, maxTokens, signal) =>
+              answerTo(driver.engine, settings.model, { prompt, adapter, maxTokens }, signal),
+            setResident: (engineNames) => {
+              this.replica.residentAdapters = engineNames;
+            },
+          };
     this.shortAdmission = new Admission(
       { engine: settings.name, maxInFlight: SHORT_CONNECTIONS, maxQueued: settings.admission.maxQueued },
       parts.runtime,
@@ -153,6 +198,7 @@ export class Host implements AsyncDisposable {
   /** Takes an address (or none), warms the engine up before any player meets it, and watches it from then on. */
   connect(address: TransportOptions | null): void {
     this.#generation += 1;
+    if (this.#adapterReplica !== null) this.#parts.adapters.replicaDown(this.name);
     for (const old of [this.#transport, this.#shortTransport])
       if (old !== null)
         this.#parts.tasks.tryStart('close-transport', () => Promise.resolve(old[Symbol.asyncDispose]()));
@@ -203,6 +249,8 @@ export class Host implements AsyncDisposable {
     await this.#within(WARM_UP_TIMEOUT_MS, signal, (within) => this.#prove(WARM_UP_TOKENS, within));
     if (!this.#isPaid) await this.#warmPrefixes(signal);
     if (isStale()) return;
+    await this.#restoreAdapters(signal);
+    if (isStale()) return;
     await this.#introduce(signal);
     if (isStale()) return;
     this.set({ stage: 'ready', detail: 'ready' });
@@ -223,6 +271,21 @@ export class Host implements AsyncDisposable {
     }).catch((error: unknown) => {
       if (signal.aborted) throw error;
       this.#parts.log.debug('engine.prefixes-cold', {
+        engine: this.name,
+        reason: ServiceError.from(error).message,
+      });
+    });
+  }
+
+  /** What should be resident is, before a player could be answered by the base instead. */
+  async #restoreAdapters(signal: AbortSignal): Promise<void> {
+    const replica = this.#adapterReplica;
+    if (replica === null) return;
+    await this.#within(RESTORE_ADAPTERS_MS, signal, (within) =>
+      this.#parts.adapters.replicaUp(replica, within),
+    ).catch((error: unknown) => {
+      if (signal.aborted) throw error;
+      this.#parts.log.warn('engine.adapters-late', {
         engine: this.name,
         reason: ServiceError.from(error).message,
       });
@@ -255,14 +318,17 @@ export class Host implements AsyncDisposable {
     const { clock } = this.#parts.runtime;
     const { canary } = this.#parts.routing;
     const watch = new CanaryWatch(this.replica, canary);
+    let wasAway = false;
     while (!isStale()) {
       await clock.sleep(canary.retryMs, signal);
       const reason = isStale() ? null : watch.due(clock.monotonicMs());
       if (reason === null) continue;
-      const hasSpoken = await watch.send(
-        () => this.#within(watch.timeoutMs, signal, (within) => this.#prove(1, within)),
-        clock.monotonicMs(),
-      );
+      const hasSpoken = await watch.send(async () => {
+        await this.#within(watch.timeoutMs, signal, (within) => this.#prove(1, within));
+        // It may have been started anew, and then it has lost what was loaded.
+        if (wasAway) await this.#restoreAdapters(signal);
+      }, clock.monotonicMs());
+      wasAway = !hasSpoken;
       if (!hasSpoken && !isStale())
         this.#parts.log.warn('engine.canary-failed', { engine: this.name, reason });
     }
@@ -303,6 +369,7 @@ export class Host implements AsyncDisposable {
     this.#ended = true;
     this.#generation += 1;
     this.replica.setReady(false);
+    if (this.#adapterReplica !== null) this.#parts.adapters.replicaDown(this.name);
     await this.#transport?.[Symbol.asyncDispose]();
     await this.#shortTransport?.[Symbol.asyncDispose]();
     this.#transport = null;

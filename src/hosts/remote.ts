@@ -1,4 +1,5 @@
 /** The host of an engine that is a server of its own: a driver of the list, an address and a key. */
+import { resolve } from 'node:path';
 import { isPaid } from '../config/paid.ts';
 import type { RemoteEngineConfig } from '../config/schema.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -20,6 +21,13 @@ export function startRemote(name: string, config: RemoteEngineConfig, parts: Hos
       isPaid: isPaid(config),
       relaysOpenAi: driver.relaysOpenAi ?? true,
       origin: new URL(config.baseUrl).origin,
+      base: config.base ?? config.model,
+      adapterLimits: {
+        slots: config.adapterSlots ?? null,
+        rankMax: config.adapterRankMax ?? null,
+        bytesMax: config.adapterBytesMax ?? null,
+      },
+      artefactRoot: config.artefactRoot ?? null,
       admission: {
         engine: name,
         maxInFlight: config.maxInFlight,
@@ -30,6 +38,8 @@ export function startRemote(name: string, config: RemoteEngineConfig, parts: Hos
     },
     parts,
   );
+  if (config.baseFiles !== undefined)
+    host.modelFile = { path: resolve(parts.directory, config.baseFiles), sha256: null };
   host.connect({
     baseUrl: config.baseUrl,
     connections: config.connections,

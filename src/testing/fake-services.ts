@@ -83,6 +83,14 @@ export function fakeServices(options: FakeOptions): FakeServices {
     log: silentLogger,
     answer,
     npcs: [{ npcId: 'vampire_1', name: 'Ilse', kind: 'vampire', tier: 2, summary: 'Keeps debts.' }],
+    prepare: (npcIds) =>
+      Promise.resolve(
+        npcIds.map((npcId) => ({
+          npcId,
+          adapter: npcId === 'vampire_1' ? 'vampire@1' : null,
+          state: npcId === 'vampire_1' ? ('loading' as const) : ('unknown_npc' as const),
+        })),
+      ),
     describeNpc: (npcId) =>
       Promise.resolve(npcId === 'vampire_1' ? { persona: { id: npcId }, prompt: {}, line_counts: {} } : null),
     listLines: ({ speaker, trigger }) => [
