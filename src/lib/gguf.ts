@@ -231,7 +231,12 @@ const SCALARS: Readonly<Partial<Record<GgufMetadataType, ScalarKind>>> = {
   f64: { bytes: 8, read: (cursor) => cursor.take(8).getFloat64(0, true) },
 };
 
-async function readValue(cursor: Cursor, type: number, key: string, limits: GgufLimits): Promise<GgufValue> {
+async function readValue(
+  cursor: Cursor,
+  type: GgufMetadataType,
+  key: string,
+  limits: GgufLimits,
+): Promise<GgufValue> {
   if (type === 'string') return await cursor.text(key);
   if (type !== 'array') return await readScalar(cursor, type, key);
   await cursor.need(12);
