@@ -94,8 +94,7 @@ export async function download(
   signal: AbortSignal,
 ): Promise<'whole' | 'unchanged'> {
   const { limits, meter } = context;
-  let fruitless = 0;
-  let isReached = false;
+  const patience = new Patience(context.clock, limits, context.fail);
   let version = context.version;
   meter.begin('fetching', context.source, partial.bytes, partial.expectedBytes ?? 0);
   while (!partial.isWhole) {
@@ -110,6 +109,7 @@ export async function download(
           await partial.restart();
           throw new Broken('the file there is shorter than what was fetched (416)', { isAnswer: true });
         }
+        patience.reached();
         try {
           version = await follow(opened, partial, context, version);
           for await (const chunk of opened.body) {
@@ -129,17 +129,7 @@ export async function download(
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (!(error instanceof Broken)) throw error;
-      if (partial.bytes > before || error.isAnswer) isReached = true;
-      fruitless = partial.bytes > before ? 0 : fruitless + 1;
-      // A source that was never reached is given up at once; one that was, is given some patience.
-      if (fruitless > limits.fruitlessBreaksMax || !isReached) throw context.fail(error.message, error);
-      const { retryAfterMs } = error;
-      if (retryAfterMs > limits.retryAfterMaxMs)
-        throw context.fail(
-          `${error.message}, and asks to come back after ${Math.ceil(retryAfterMs / 1000)} s`,
-          error,
-        );
-      await context.clock.sleep(Math.max(retryAfterMs, limits.pauseMs * 2 ** fruitless), signal);
+      await patience.after(error, partial.bytes > before, signal);
     }
   }
   return 'whole';
@@ -172,6 +162,42 @@ async function follow(
   await context.onVersion?.(opened.version, opened.totalBytes);
   context.meter.begin('fetching', context.source, 0, partial.expectedBytes ?? 0);
   return opened.version;
+}
+
+/** How often a source is asked again: more often while something comes of it, not at all where nobody is there. */
+export class Patience {
+  readonly #clock: Clock;
+  readonly #limits: DownloadLimits;
+  readonly #fail: DownloadContext['fail'];
+  #fruitless = 0;
+  #isReached = false;
+
+  constructor(clock: Clock, limits: DownloadLimits, fail: DownloadContext['fail']) {
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#fail = fail;
+  }
+
+  /** The source has answered. */
+  reached(): void {
+    this.#isReached = true;
+  }
+
+  /** Waits until the next try is due, or throws what `fail` makes of the break. */
+  async after(error: Broken, hasGained: boolean, signal: AbortSignal): Promise<void> {
+    if (hasGained || error.isAnswer) this.#isReached = true;
+    this.#fruitless = hasGained ? 0 : this.#fruitless + 1;
+    // A source that was never reached is given up at once; one that was, is given some patience.
+    if (this.#fruitless > this.#limits.fruitlessBreaksMax || !this.#isReached)
+      throw this.#fail(error.message, error);
+    const { retryAfterMs } = error;
+    if (retryAfterMs > this.#limits.retryAfterMaxMs)
+      throw this.#fail(
+        `${error.message}, and asks to come back after ${Math.ceil(retryAfterMs / 1000)} s`,
+        error,
+      );
+    await this.#clock.sleep(Math.max(retryAfterMs, this.#limits.pauseMs * 2 ** this.#fruitless), signal);
+  }
 }
 
 /** The two bounds on silence, and the caller's signal, as one signal. */

@@ -42,6 +42,9 @@ export class PartialFile implements AsyncDisposable {
 
   /** Opens what is there, or an empty file. Throws when the disk has no room for the rest. */
   static async open(paths: PartialPaths, expected: Expectation): Promise<PartialFile> {
+    const { bytes, bytesMax, fileName } = expected;
+    if (bytes !== null && bytesMax !== undefined && bytes > bytesMax)
+      throw tooLarge(fileName, bytes, bytesMax);
     const there = (await fileBytes(paths.partial)) ?? 0;
     if (expected.bytes !== null) await requireRoom(dirname(paths.partial), expected.bytes - there);
     try {

@@ -5,7 +5,8 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { ServiceError } from '../core/errors.ts';
-import { Broken, type DownloadLimits, type OpenBody, type OpenedBody, type Watch } from './download.ts';
+import type { Clock } from '../core/runtime.ts';
+import { Broken, type DownloadLimits, type OpenBody, type OpenedBody, Patience, Watch } from './download.ts';
 
 export interface WebBodyOptions {
   /** Proxy settings are read from here (HTTPS_PROXY, NO_PROXY). */
@@ -60,6 +61,64 @@ export async function getWeb(
       );
     target = redirected(location, target, options);
   }
+}
+
+/**
+ * A JSON document of at most `bytesMax` bytes, with the headers that came with it. Tried again as a file is; throws what
+ * `refuse` or `fail` makes otherwise.
+ */
+export async function getJson(
+  url: URL,
+  options: WebBodyOptions & {
+    readonly clock: Clock;
+    readonly bytesMax: number;
+    readonly fail: (message: string, cause: unknown) => ServiceError;
+  },
+  signal: AbortSignal,
+): Promise<{ readonly json: unknown; readonly headers: http.IncomingHttpHeaders }> {
+  const patience = new Patience(options.clock, options.limits, options.fail);
+  for (;;) {
+    using watch = new Watch(options.clock, options.limits, signal);
+    try {
+      const response = await getWeb(url, { accept: 'application/json' }, options, watch);
+      patience.reached();
+      try {
+        requireAnswer(url, response, options);
+        const text = await boundedText(response, options, watch);
+        return { json: JSON.parse(text), headers: response.headers };
+      } finally {
+        response.destroy();
+      }
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      if (error instanceof SyntaxError)
+        throw options.refuse(`${options.speaker} sent no JSON for ${url.pathname}`, 200, {});
+      const explained = watch.explain(error);
+      if (!(explained instanceof Broken)) throw explained;
+      await patience.after(explained, false, signal);
+    }
+  }
+}
+
+async function boundedText(
+  response: http.IncomingMessage,
+  options: WebBodyOptions & { readonly bytesMax: number },
+  watch: Watch,
+): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response) {
+    watch.heard();
+    bytes += (chunk as Buffer).byteLength;
+    if (bytes > options.bytesMax)
+      throw options.refuse(
+        `${options.speaker} sent an answer of more than ${options.bytesMax} bytes`,
+        200,
+        {},
+      );
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** Opens the file at `url` for `download`. */
@@ -127,12 +186,22 @@ function accept(
     response.destroy();
     return 'shorter';
   }
+  requireAnswer(url, response, options);
+  throw options.refuse(`${options.speaker} answered ${status} for ${url.pathname}`, status, headers);
+}
+
+/** Throws unless the status is 200: `Broken` where the server asks for patience. */
+function requireAnswer(url: URL, response: http.IncomingMessage, options: WebBodyOptions): void {
+  const { headers } = response;
+  const status = response.statusCode ?? 0;
+  if (status === 200) return;
+  const message = `${options.speaker} answered ${status} for ${url.pathname}`;
   if (status === 429 || status >= 500)
-    throw new Broken(`${options.speaker} answered ${status} for ${url.pathname}`, {
+    throw new Broken(message, {
       isAnswer: true,
       retryAfterMs: retryAfterMs(headers['retry-after'], options.nowMs()),
     });
-  throw options.refuse(`${options.speaker} answered ${status} for ${url.pathname}`, status, headers);
+  throw options.refuse(message, status, headers);
 }
 
 /** RFC 9110 §10.2.3: seconds, or a date. 0 when there is none that can be read. */

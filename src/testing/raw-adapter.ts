@@ -9,13 +9,13 @@ import type { FetchAdapterOptions } from '../adapters/sources/fetch.ts';
 import { ServiceError } from '../core/errors.ts';
 import { realRuntime } from '../runtime.ts';
 
-/** 320 kB that do not repeat, so that a misplaced piece changes the digest. */
+/** 1.28 MB that do not repeat, so that a misplaced piece changes the digest. */
 export const WEIGHTS: Buffer = Buffer.concat(
-  Array.from({ length: 10_000 }, (_, index) => createHash('sha256').update(`piece ${index}`).digest()),
+  Array.from({ length: 40_000 }, (_, index) => createHash('sha256').update(`piece ${index}`).digest()),
 );
 /** The same length and other bytes: the file after somebody trained on. */
 export const OTHER_WEIGHTS: Buffer = Buffer.concat(
-  Array.from({ length: 10_000 }, (_, index) => createHash('sha256').update(`other ${index}`).digest()),
+  Array.from({ length: 40_000 }, (_, index) => createHash('sha256').update(`other ${index}`).digest()),
 );
 export const CONFIG: Buffer = Buffer.from('{"peft_type":"LORA","r":8,"lora_alpha":16}\n');
 

@@ -6,6 +6,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { ServiceError } from '../../core/errors.ts';
 import { fileBytes, hashFile } from '../../models/cache.ts';
 import { download, type OpenBody } from '../../models/download.ts';
 import { PartialFile } from '../../models/partial.ts';
@@ -39,30 +40,52 @@ const stateSchema = z.strictObject({
 });
 type FileState = z.infer<typeof stateSchema>;
 
-/** Brings the file, going on from what an earlier call left in the folder. */
+/**
+ * Brings the file, going on from what an earlier call left in the folder. Where what was left turns out to be wrong, the
+ * fault is not the source's, and it gets another try.
+ */
 export async function fetchFile(
   file: RemoteFile,
   context: FetchContext,
   signal: AbortSignal,
 ): Promise<FetchedFile> {
   const path = join(context.into, file.name);
-  const paths = { file: path, partial: `${path}.partial` };
   const state = await readState(path, file.address);
+  // Bytes without a state are of nobody knows what.
+  if (state === null) await rm(`${path}.partial`, { force: true });
+  const hadBytes = ((await fileBytes(`${path}.partial`)) ?? 0) > 0;
+  try {
+    return await bring(file, path, state, context, signal);
+  } catch (error) {
+    if (!hadBytes || !(error instanceof ServiceError) || error.code !== 'digest_mismatch') throw error;
+    await rm(`${path}.partial`, { force: true });
+    return bring(file, path, null, context, signal);
+  }
+}
+
+async function bring(
+  file: RemoteFile,
+  path: string,
+  state: FileState | null,
+  context: FetchContext,
+  signal: AbortSignal,
+): Promise<FetchedFile> {
+  const { limits, where } = context;
   const meter = new ProgressMeter(context.clock, file.bytes ?? 0, (progress) =>
     context.onProgress({ ...progress, file: file.name }),
   );
   const kept = await keptFile(path, file, state, meter, signal);
-  if (kept !== null && file.isImmutable) return kept;
+  if (kept !== null && (file.isImmutable || kept.sha256 === file.sha256)) return kept;
 
-  // Bytes without a state are of nobody knows what.
-  if (state === null) await rm(paths.partial, { force: true });
-  const { limits, where } = context;
-  await using partial = await PartialFile.open(paths, {
-    fileName: file.name,
-    bytes: file.bytes,
-    bytesMax: file.name === CONFIG_FILE ? limits.configBytesMax : limits.weightsBytesMax,
-    sha256: file.sha256,
-  });
+  await using partial = await PartialFile.open(
+    { file: path, partial: `${path}.partial` },
+    {
+      fileName: file.name,
+      bytes: file.bytes,
+      bytesMax: file.name === CONFIG_FILE ? limits.configBytesMax : limits.weightsBytesMax,
+      sha256: file.sha256,
+    },
+  );
   if (partial.bytes > 0 && state !== null && state.totalBytes !== null) partial.expect(state.totalBytes);
   let version = state?.version ?? null;
   const outcome = await download(
@@ -102,7 +125,9 @@ async function keptFile(
   meter: ProgressMeter,
   signal: AbortSignal,
 ): Promise<FetchedFile | null> {
-  if (state === null || state.sha256 === null || (!file.isImmutable && state.version === null)) return null;
+  if (state === null || state.sha256 === null) return null;
+  const canBeAsked = file.isImmutable || file.sha256 !== null || state.version !== null;
+  if (!canBeAsked) return null;
   if (file.sha256 !== null && file.sha256 !== state.sha256) return null;
   const bytes = await fileBytes(path);
   if (bytes === null || bytes !== state.totalBytes) return null;

@@ -26,6 +26,7 @@ import {
   type RawFileName,
   unavailable,
 } from './fetched.ts';
+import { fetchHub } from './hub.ts';
 import { DEFAULT_FETCH_LIMITS, type FetchLimits } from './limits.ts';
 import { takeLocal } from './local.ts';
 import { fetchWeb } from './web.ts';
@@ -103,6 +104,8 @@ function fetchFrom(source: AdapterSource, context: FetchContext, signal: AbortSi
       return takeLocal(source, context, signal);
     case 'web':
       return fetchWeb(source, context, signal);
+    case 'hub':
+      return fetchHub(source, context, signal);
     default:
       throw new ServiceError('bad_request', `${source.kind} is not fetched yet`);
   }
@@ -114,7 +117,7 @@ function described(source: AdapterSource, where: string, into: string, fetched: 
   return {
     format: gguf === undefined ? 'peft' : 'gguf',
     path: gguf === undefined ? into : join(into, GGUF_FILE),
-    files: fetched.files,
+    files: fetched.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 })),
     source: {
       kind: source.kind,
       address: where,

@@ -8,6 +8,30 @@ export type Picked =
   | { readonly kind: 'peft'; readonly config: string; readonly weights: string }
   | { readonly kind: 'gguf'; readonly weights: string };
 
+/**
+ * The names of a listing from afar, below `folder` (without slashes at its ends): those of files directly in it. Throws
+ * `adapter_invalid` at the first that no honest listing has: it climbs, is absolute, or holds what no name holds.
+ */
+export function namesIn(folder: string, paths: readonly string[], where: string): readonly string[] {
+  const prefix = folder === '' ? '' : `${folder}/`;
+  const names: string[] = [];
+  for (const path of paths) {
+    const isHostile =
+      /[\u0000-\u001f\u007f\\]/.test(path) ||
+      !path.isWellFormed() ||
+      path.startsWith('/') ||
+      path.split('/').some((name) => name === '..' || name === '.');
+    if (isHostile || !path.startsWith(prefix))
+      throw invalid(
+        where,
+        `its listing holds the name ${JSON.stringify(path.slice(0, 120).toWellFormed())}, which is refused`,
+      );
+    const name = path.slice(prefix.length);
+    if (name !== '' && !name.includes('/')) names.push(name);
+  }
+  return names;
+}
+
 /** `names` are those of the folder's files, without folders. Throws `adapter_invalid` with what is missing. */
 export function pickFiles(names: readonly string[], where: string): Picked {
   if (names.includes(CONFIG_FILE) && names.includes(PEFT_WEIGHTS_FILE))
