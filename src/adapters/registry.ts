@@ -1,7 +1,7 @@
 /**
  * What adapters there are. An adapter comes in by being fetched, staged, checked against its base and recorded, in this
  * order, so that a record always has its files; it goes out by being marked, struck off the record, and its files deleted
- * when no other name has the same bytes. Invariant: a name and version never stand for other bytes than at first, and what
+ * when no other name has the same bytes. Invariant: while it is registered, a version never stands for other bytes, and what
  * is published is never removed.
  */
 import {
@@ -20,7 +20,7 @@ import type { AdapterArtefact } from './artefact/artefact.ts';
 import type { BaseDescription } from './artefact/base.ts';
 import { verifyArtefact } from './artefact/describe.ts';
 import { stageAdapter } from './artefact/stage.ts';
-import { changeDesired, endRemoving, startRemoving, taggedVersion } from './desired.ts';
+import { changeDesired, type DesiredChange, endRemoving, startRemoving, taggedVersion } from './desired.ts';
 import type { AdaptersOptions } from './options.ts';
 import { absoluteSource, describeSource, formatSource, parseSource } from './sources/address.ts';
 import { type FetchedAdapter, fetchAdapter } from './sources/fetch.ts';
@@ -83,6 +83,8 @@ export type OnAdapterProgress = (progress: AdapterProgress) => void;
 
 /** Somebody may delete the files of a digest while another name of it is added; twice is no coincidence. */
 const STAGE_ATTEMPTS = 3;
+/** No publish is so slow that it began before as many removals. */
+const REMOVED_MARKS_MAX = 256;
 
 export class AdapterRegistry {
   readonly files: StagedFiles;
@@ -171,15 +173,11 @@ export class AdapterRegistry {
    * removal that broke off in the middle is ended by doing it again, or by the next start (`recover`).
    */
   async remove(id: { readonly name: string; readonly version: string }): Promise<void> {
-    const key = adapterId(id);
-    const record = await this.store.get(id.name, id.version);
-    if (record === null && !(await this.store.desired()).removing.includes(key)) await this.require(id);
-    // From here nobody can publish it; a publish that was quicker has refused us.
-    await changeDesired(this.store, startRemoving(key));
-    await this.store.remove(id.name, id.version);
-    await changeDesired(this.store, endRemoving(key));
-    this.#parts.log.info('adapter.removed', { adapter: key });
-    if (record !== null) await this.#discard(record.digest);
+    const record = await this.require(id);
+    // A publish that was quicker refuses us; from here on every publish is refused, also one that looked the record up
+    // before. The mark stays until the version is added anew.
+    await changeDesired(this.store, markRemoved(adapterId(id)));
+    await this.#strike(record);
   }
 
   /**
@@ -225,7 +223,10 @@ export class AdapterRegistry {
     for (const key of removing) {
       signal.throwIfAborted();
       const parsed = parseAdapterReference(key);
-      if ('version' in parsed) await this.remove(parsed);
+      if ('tag' in parsed) continue;
+      const record = await this.store.get(parsed.name, parsed.version);
+      const isMarked = record !== null && (await this.store.desired()).removing.includes(key);
+      if (isMarked) await this.#strike(record);
     }
     const swept = await this.files.sweep(signal);
     if (swept > 0) this.#parts.log.info('adapter.swept', { folders: swept });
@@ -322,7 +323,7 @@ export class AdapterRegistry {
     };
     try {
       if ((await this.store.add(record)) === 'added') {
-        // A removal that broke off after it struck the old record would strike this one at the next start.
+        // The mark of the one that was removed under this name would keep it from being published.
         await changeDesired(this.store, endRemoving(adapterId(record)));
         return { record, isNew: true };
       }
@@ -351,12 +352,26 @@ export class AdapterRegistry {
     await verifyArtefact(this.files.folderOf(record.digest), record.digest, signal);
   }
 
+  async #strike(record: AdapterRecord): Promise<void> {
+    await this.store.remove(record.name, record.version);
+    this.#parts.log.info('adapter.removed', { adapter: adapterId(record) });
+    await this.#discard(record.digest);
+  }
+
   /** Files that cannot be deleted now are swept at a later start; the adapter is out in any case. */
   async #discard(digest: string): Promise<void> {
     await this.files.discard(digest).catch((error: unknown) => {
       this.#parts.log.warn('adapter.files_left', { digest, reason: String(error) });
     });
   }
+}
+
+function markRemoved(key: string): DesiredChange {
+  return (desired) => {
+    const next = startRemoving(key)(desired);
+    if (next.removing.length <= REMOVED_MARKS_MAX) return next;
+    return { ...next, removing: next.removing.slice(-REMOVED_MARKS_MAX) };
+  };
 }
 
 /** The bytes themselves are wrong, wherever they lie. */
