@@ -19,6 +19,39 @@ export const TINY_BASES = {
   gemma3: tiny('gemma3', { heads: 2, keyValueHeads: 1, headSize: 16, tiesEmbeddings: true }),
 } as const;
 
+/** The config.json of a base as its trainer's library writes it. `hubName`: its class, by default that of the architecture. */
+export function hubConfig(
+  base: BaseDescription,
+  hubName = HUB_NAMES[base.architecture],
+): Record<string, unknown> {
+  return {
+    architectures: [hubName],
+    hidden_act: 'silu',
+    hidden_size: base.hiddenSize,
+    head_dim: base.headSize,
+    intermediate_size: base.feedForwardSize,
+    max_position_embeddings: 128,
+    model_type:
+      hubName === 'MistralForCausalLM' ? 'mistral' : base.architecture.replace('gemma3', 'gemma3_text'),
+    num_attention_heads: base.heads,
+    num_hidden_layers: base.layers,
+    num_key_value_heads: base.keyValueHeads,
+    original_max_position_embeddings: 128,
+    rms_norm_eps: 1e-5,
+    rope_theta: 10_000,
+    sliding_window: 64,
+    tie_word_embeddings: base.tiesEmbeddings,
+    vocab_size: base.vocabularySize,
+  };
+}
+
+const HUB_NAMES: Readonly<Record<string, string>> = {
+  llama: 'LlamaForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  phi3: 'Phi3ForCausalLM',
+  gemma3: 'Gemma3ForCausalLM',
+};
+
 /** As its config.json and its GGUF file say. */
 export const SMOLLM2_BASE: BaseDescription = {
   architecture: 'llama',
