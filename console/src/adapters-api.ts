@@ -1,6 +1,6 @@
 /** Changes of adapters. Each answers at once; long work is an operation to be followed. Throws Trouble. */
 
-import type { ActionName } from './adapter-actions.ts';
+import type { AdapterAction } from './adapter-actions.ts';
 import { send } from './api.ts';
 import type { AdapterOperation } from './wire-adapters.ts';
 
@@ -22,18 +22,15 @@ export function addAdapter(body: AddBody, signal: AbortSignal): Promise<AdapterO
 /** The operation, or null where it was done at once. */
 export async function actOn(
   id: string,
-  action: ActionName,
+  { verb, body }: Pick<AdapterAction, 'verb' | 'body'>,
   signal: AbortSignal,
 ): Promise<AdapterOperation | null> {
   const path = `${ROOT}/${encodeURIComponent(id)}`;
-  const answer = await ask(path, action, signal);
+  const answer =
+    verb === 'remove'
+      ? await send<unknown>('DELETE', path, undefined, signal)
+      : await send<unknown>('POST', `${path}/${verb}`, body, signal);
   return isOperation(answer) ? answer : null;
-}
-
-function ask(path: string, action: ActionName, signal: AbortSignal): Promise<unknown> {
-  if (action === 'remove') return send('DELETE', path, undefined, signal);
-  if (action === 'canary') return send('POST', `${path}/publish`, { tag: 'canary' }, signal);
-  return send('POST', `${path}/${action}`, {}, signal);
 }
 
 function isOperation(answer: unknown): answer is AdapterOperation {

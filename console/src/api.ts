@@ -68,7 +68,7 @@ async function asJson<T>(path: string, init: RequestInit, signal: AbortSignal): 
     signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
   });
   if (!response.ok) throw await troubleOf(response, key);
-  return (await response.json()) as T;
+  return (response.status === 204 ? null : await response.json()) as T;
 }
 
 /** GET as JSON. Throws Trouble; cancelling `signal` rejects with its reason. */
@@ -76,7 +76,7 @@ export function read<T>(path: string, signal: AbortSignal): Promise<T> {
   return asJson(path, {}, signal);
 }
 
-/** POST of a JSON body, or DELETE without one. As `read`. */
+/** POST of a JSON body, or DELETE without one; null where the answer has no body. As `read`. */
 export function send<T>(
   method: 'POST' | 'DELETE',
   path: string,

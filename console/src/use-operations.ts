@@ -11,6 +11,11 @@ const IDLE_EVERY_MS = 3_000;
 /** Of others' work only what just ended is news. */
 const NEWS_MS = 60_000;
 
+/** `lich` of `lich@7`: what is worked on by one at a time. */
+export function nameOf(adapter: string): string {
+  return adapter.split('@')[0] ?? adapter;
+}
+
 export interface Operations {
   /** The newest first: what runs, what was begun here, and what just ended. */
   readonly shown: readonly AdapterOperation[];

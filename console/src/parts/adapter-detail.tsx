@@ -1,6 +1,6 @@
 /** One version opened: all that is registered of it, where it lies, and what may be done, each with what will happen. */
 import { useState } from 'react';
-import { type ActionName, type AdapterAction, actionsFor } from '../adapter-actions.ts';
+import { type AdapterAction, actionsFor, doneText } from '../adapter-actions.ts';
 import { stageWords } from '../adapter-words.ts';
 import { actOn } from '../adapters-api.ts';
 import { Trouble } from '../api.ts';
@@ -9,18 +9,22 @@ import { useRead } from '../use-read.ts';
 import type { AdapterOperation, AdapterPage, AdapterView } from '../wire-adapters.ts';
 import { Confirmation } from './confirmation.tsx';
 import { Notice } from './notice.tsx';
+import { OperationsList } from './operations-list.tsx';
 
 interface AdapterDetailProps {
   readonly adapter: AdapterView;
   readonly stamp: string;
-  /** Whether something is under way with its name: then nothing else may begin. */
-  readonly isBusy: boolean;
+  /** What is under way with its name, or just ended; while one runs, nothing else may begin. */
+  readonly operations: readonly AdapterOperation[];
   readonly onOperation: (operation: AdapterOperation) => void;
+  readonly onDismiss: (id: string) => void;
   /** Something was done at once. */
   readonly onChange: () => void;
 }
 
-export function AdapterDetail({ adapter, stamp, isBusy, onOperation, onChange }: AdapterDetailProps) {
+export function AdapterDetail(props: AdapterDetailProps) {
+  const { adapter, stamp, operations, onOperation, onChange } = props;
+  const isBusy = operations.some(({ outcome }) => outcome === null);
   const [asked, setAsked] = useState<AdapterAction | null>(null);
   const [trouble, setTrouble] = useState<Trouble | null>(null);
   const [done, setDone] = useState<string | null>(null);
@@ -39,9 +43,9 @@ export function AdapterDetail({ adapter, stamp, isBusy, onOperation, onChange }:
     const ask = async (): Promise<void> => {
       try {
         // Leaving the page must not leave it half asked: nothing aborts it but its own time.
-        const operation = await actOn(adapter.id, action.name, new AbortController().signal);
+        const operation = await actOn(adapter.id, action, new AbortController().signal);
         if (operation) onOperation(operation);
-        else setDone(doneText(action.name, adapter.id));
+        else setDone(doneText(action.verb, adapter.id));
         onChange();
       } catch (error) {
         setTrouble(Trouble.from(error));
@@ -66,15 +70,15 @@ export function AdapterDetail({ adapter, stamp, isBusy, onOperation, onChange }:
             {done}
           </p>
         )}
-        {isBusy && <p className="hint">Something is under way with {name}; wait for its end.</p>}
+        {operations.length > 0 && <OperationsList operations={operations} onDismiss={props.onDismiss} />}
         <ul>
           {actions.map((action) => (
-            <li key={action.name}>
+            <li key={action.key}>
               <button
                 type="button"
-                className={action.name === 'remove' || action.name === 'unload' ? 'danger' : undefined}
+                className={action.verb === 'remove' || action.verb === 'unload' ? 'danger' : undefined}
                 aria-disabled={isBusy}
-                aria-describedby={`${adapter.id} ${action.name}`}
+                aria-describedby={`${adapter.id} ${action.key}`}
                 onClick={() => {
                   if (isBusy) return;
                   if (action.warning === null) act(action);
@@ -83,7 +87,7 @@ export function AdapterDetail({ adapter, stamp, isBusy, onOperation, onChange }:
               >
                 {action.label}
               </button>
-              <p className="hint" id={`${adapter.id} ${action.name}`}>
+              <p className="hint" id={`${adapter.id} ${action.key}`}>
                 {action.tells}
               </p>
             </li>
@@ -95,7 +99,7 @@ export function AdapterDetail({ adapter, stamp, isBusy, onOperation, onChange }:
           title={`${asked.label}?`}
           yes={asked.label}
           no="Leave it as it is"
-          isHarmful={asked.name !== 'swap'}
+          isHarmful={asked.verb !== 'swap'}
           onYes={() => act(asked)}
           onClose={() => setAsked(null)}
         >
@@ -105,15 +109,6 @@ export function AdapterDetail({ adapter, stamp, isBusy, onOperation, onChange }:
       )}
     </div>
   );
-}
-
-function doneText(action: ActionName, id: string): string {
-  const texts: Readonly<Partial<Record<ActionName, string>>> = {
-    pin: `${id} is pinned: it keeps its places.`,
-    unpin: `${id} is no longer pinned.`,
-    remove: `${id} is removed.`,
-  };
-  return texts[action] ?? `Done: ${action} ${id}.`;
 }
 
 function Facts({ adapter: { record, failure } }: { adapter: AdapterView }) {

@@ -1,7 +1,7 @@
 /** The registry: search it, add to it, open a version and act on it. What is under way stands above the table. */
 import { useId, useMemo, useRef, useState } from 'react';
 import { count } from '../format.ts';
-import { useOperations } from '../use-operations.ts';
+import { nameOf, useOperations } from '../use-operations.ts';
 import { useRegistry } from '../use-registry.ts';
 import type { AdapterView, ReplicaView } from '../wire-adapters.ts';
 import { AddAdapter } from './add-adapter.tsx';
@@ -19,6 +19,7 @@ export function RegistrySection({ engines, stamp, keyGeneration }: RegistrySecti
   const [query, setQuery] = useState('');
   const [changes, setChanges] = useState(0);
   const [isAdding, setAdding] = useState(false);
+  const [opened, open] = useState<string | null>(null);
   const adding = useRef<HTMLButtonElement>(null);
   const searchId = useId();
   const operations = useOperations(keyGeneration);
@@ -26,6 +27,11 @@ export function RegistrySection({ engines, stamp, keyGeneration }: RegistrySecti
   const registry = useRegistry(query.trim(), wholeStamp);
   const adapters = useMemo(() => withLive(registry.adapters, engines), [registry.adapters, engines]);
   const bases = [...new Set((engines ?? []).map(({ base }) => base))];
+  // Those of the opened version stand where they were begun.
+  const isOpenedShown = adapters?.some(({ id }) => id === opened) ?? false;
+  const others = operations.shown.filter(
+    ({ adapter }) => !isOpenedShown || nameOf(adapter) !== nameOf(opened ?? ''),
+  );
   const isSearch = registry.query !== '';
   const closeForm = (): void => {
     setAdding(false);
@@ -36,9 +42,7 @@ export function RegistrySection({ engines, stamp, keyGeneration }: RegistrySecti
     <section className="part adapters-part" aria-labelledby="registry">
       <h2 id="registry">Registry</h2>
       <div className="wide">
-        {operations.shown.length > 0 && (
-          <OperationsList operations={operations.shown} onDismiss={operations.dismiss} />
-        )}
+        {others.length > 0 && <OperationsList operations={others} onDismiss={operations.dismiss} />}
         {isAdding && <AddAdapter bases={bases} onOperation={operations.follow} onClose={closeForm} />}
         {!isAdding && (
           <div className="registry-head">
@@ -62,6 +66,8 @@ export function RegistrySection({ engines, stamp, keyGeneration }: RegistrySecti
         {adapters && adapters.length > 0 && (
           <RegistryTable
             adapters={adapters}
+            opened={opened}
+            onOpen={open}
             operations={operations}
             stamp={wholeStamp}
             onChange={() => setChanges((before) => before + 1)}

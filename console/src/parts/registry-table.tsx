@@ -1,9 +1,9 @@
 /** Adapters by name, the newest version first: what it was made for, how large it is, and how it stands. */
 
-import { Fragment, useState } from 'react';
+import { Fragment } from 'react';
 import { adapterState } from '../adapter-words.ts';
 import { bytes, moment } from '../format.ts';
-import type { Operations } from '../use-operations.ts';
+import { nameOf, type Operations } from '../use-operations.ts';
 import type { AdapterView } from '../wire-adapters.ts';
 import { AdapterDetail } from './adapter-detail.tsx';
 
@@ -11,6 +11,9 @@ const COLUMNS = 7;
 
 interface RegistryTableProps {
   readonly adapters: readonly AdapterView[];
+  /** The id of the version that is opened. */
+  readonly opened: string | null;
+  readonly onOpen: (id: string | null) => void;
   readonly operations: Operations;
   readonly stamp: string;
   readonly onChange: () => void;
@@ -32,13 +35,8 @@ export function byName(
   ]);
 }
 
-export function RegistryTable({ adapters, operations, stamp, onChange }: RegistryTableProps) {
-  const [opened, open] = useState<string | null>(null);
-  const busy = new Set(
-    operations.shown
-      .filter(({ outcome }) => outcome === null)
-      .map(({ adapter }) => adapter.split('@')[0] ?? ''),
-  );
+export function RegistryTable(props: RegistryTableProps) {
+  const { adapters, opened, onOpen, operations, stamp, onChange } = props;
   return (
     <table className="registry">
       <caption className="unseen">Registered adapters</caption>
@@ -64,7 +62,7 @@ export function RegistryTable({ adapters, operations, stamp, onChange }: Registr
               <Row
                 adapter={adapter}
                 isOpen={opened === adapter.id}
-                onToggle={() => open(opened === adapter.id ? null : adapter.id)}
+                onToggle={() => onOpen(opened === adapter.id ? null : adapter.id)}
               />
               {opened === adapter.id && (
                 <tr className="adapter-detail-row">
@@ -72,8 +70,9 @@ export function RegistryTable({ adapters, operations, stamp, onChange }: Registr
                     <AdapterDetail
                       adapter={adapter}
                       stamp={stamp}
-                      isBusy={busy.has(name)}
+                      operations={operations.shown.filter((one) => nameOf(one.adapter) === name)}
                       onOperation={operations.follow}
+                      onDismiss={operations.dismiss}
                       onChange={onChange}
                     />
                   </td>

@@ -76,11 +76,15 @@ function Engine({ engine, sinceMs }: { engine: ReplicaView; sinceMs: number }) {
           <Place key={adapter.engine_name} adapter={adapter} sinceMs={sinceMs} />
         ))}
         {foreign > 0 && <li className="place place-foreign">{count(foreign)} loaded by somebody else</li>}
-        {Array.from({ length: Math.min(free, FREE_DRAWN_MAX) }, (_, place) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: free places have no identity
-          <li className="place-free" key={place} aria-hidden="true" />
-        ))}
-        {free > 0 && <li className="places-free">{count(free)} free</li>}
+        {free > 0 && (
+          <li className="places-free">
+            {Array.from({ length: Math.min(free, FREE_DRAWN_MAX) }, (_, place) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: free places have no identity
+              <span className="place-free" key={place} aria-hidden="true" />
+            ))}
+            {count(free)} free
+          </li>
+        )}
         {slots === null && adapters.length === 0 && <li className="places-free">none loaded</li>}
       </ul>
     </li>
