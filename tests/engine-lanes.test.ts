@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { loadModel } from '../src/embedded/llama.ts';
+import { loadModel } from '../src/embedded/llama/model.ts';
 import { MODEL_PATH, modelMissing, PERSONA, type RunningEngine, startEngine } from './engine-harness.ts';
 
 const cosine = (a: readonly number[], b: readonly number[]) =>

@@ -4,8 +4,8 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ServiceError } from '../src/core/errors.ts';
 import { ChatTemplate } from '../src/embedded/chat-template.ts';
-import type { LoadedModel } from '../src/embedded/llama.ts';
-import { loadModel } from '../src/embedded/llama.ts';
+import type { LoadedModel } from '../src/embedded/llama/model.ts';
+import { loadModel } from '../src/embedded/llama/model.ts';
 import { MODEL_PATH, modelMissing } from './engine-harness.ts';
 
 const OPEN = { addGenerationPrompt: true, continueFinalMessage: false };

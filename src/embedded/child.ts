@@ -9,7 +9,6 @@ import { abortable, linkSignals } from '../lib/abort.ts';
 import { EmbeddedEngine } from './engine.ts';
 import { EngineMetrics } from './metrics.ts';
 import type { EmbeddedOptions } from './options.ts';
-import type { Scheduler } from './scheduler.ts';
 import { startEngineServer } from './server.ts';
 
 /** What the child tells its supervisor. */
@@ -55,17 +54,21 @@ export async function runEngine(
       orphaned.abort(new ServiceError('draining', 'the parent process is gone')),
     );
   using ends = linkSignals(signal, orphaned.signal);
-  let scheduler: Scheduler | null = null;
-  const metrics = new EngineMetrics(run.options.modelName, () => scheduler);
+  const metrics = new EngineMetrics(run.options);
   try {
     void tell({ type: 'loading', ratio: 0 });
     const startedMs = runtime.clock.monotonicMs();
     await using engine = await EmbeddedEngine.load(run.options, {
       clock: runtime.clock,
+      log,
       observer: metrics.observer,
       onProgress: (ratio) => void tell({ type: 'loading', ratio }),
     });
-    scheduler = engine.scheduler;
+    metrics.watch({
+      scheduler: engine.scheduler,
+      adapters: engine.adapters,
+      nowSeconds: () => runtime.clock.nowMs() / 1_000,
+    });
     await using server = await startEngineServer(
       {
         engine,

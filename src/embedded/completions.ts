@@ -5,8 +5,10 @@
 import type { ServerResponse } from 'node:http';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Random } from '../core/runtime.ts';
+import type { AdapterLease } from './adapters.ts';
 import type { EmbeddedEngine, GenerateOptions, GenerateResult, Prompt, SpentTokens } from './engine.ts';
-import type { Grammar, SamplingSettings } from './llama.ts';
+import type { Grammar } from './llama/grammar.ts';
+import type { SamplingSettings } from './llama/sampler.ts';
 import type { EngineMetrics, FinishedReason } from './metrics.ts';
 import type { ChatRequest, CompletionRequest, SamplingRequest } from './wire.ts';
 import { wireError, wireUsage } from './wire.ts';
@@ -14,7 +16,8 @@ import { wireError, wireUsage } from './wire.ts';
 export interface CompletionParts {
   readonly engine: EmbeddedEngine;
   readonly metrics: EngineMetrics;
-  readonly modelName: string;
+  /** What answers: the base or an adapter, held until the answer has ended. */
+  readonly lease: AdapterLease;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -152,7 +155,7 @@ async function whole(
     id: job.id,
     object: job.isChat ? 'chat.completion' : 'text_completion',
     created: Math.floor(parts.clock.nowMs() / 1_000),
-    model: parts.modelName,
+    model: parts.lease.name,
     choices: [
       job.isChat
         ? { index: 0, message: { role: 'assistant', content: text }, ...ending }
@@ -179,7 +182,7 @@ async function streamed(
     id: job.id,
     object: job.isChat ? 'chat.completion.chunk' : 'text_completion',
     created: Math.floor(parts.clock.nowMs() / 1_000),
-    model: parts.modelName,
+    model: parts.lease.name,
   }).slice(0, -1);
   const event = (tail: string) => `data: ${head},${tail}}\n\n`;
   // vLLM's `continuous_usage_stats`: a reader that leaves early still knows what was spent.
@@ -239,6 +242,7 @@ async function generateOptions(
       details: { param: 'stop' },
     });
   return {
+    adapter: parts.lease.adapter,
     prompt,
     maxTokens,
     stop,

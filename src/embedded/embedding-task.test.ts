@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EmbeddingPace, EmbeddingTask } from './embedding-task.ts';
-import type { Embedder } from './llama.ts';
+import type { Embedder } from './llama/embedder.ts';
 
 /** Keeps what it was given; a token takes a millisecond. */
 function embedderOf(readsForward: boolean) {

@@ -3,7 +3,7 @@
  * see the whole text at once and gets it in one part; one that reads forward goes on from what it has.
  */
 import { invariant } from '../lib/invariant.ts';
-import type { Embedder } from './llama.ts';
+import type { Embedder } from './llama/embedder.ts';
 import type { ShortTask } from './short-lane.ts';
 
 /** A part is worth its pass from here on: every pass reads all weights. */

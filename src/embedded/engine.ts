@@ -3,15 +3,20 @@
  * context and the scheduler; knows nothing of HTTP.
  */
 import { ServiceError } from '../core/errors.ts';
-import type { Clock } from '../core/runtime.ts';
+import type { Clock, Logger } from '../core/runtime.ts';
+import { Adapters } from './adapters.ts';
 import type { RenderOptions, TemplateMessage } from './chat-template.ts';
 import { ChatTemplate } from './chat-template.ts';
 import { EmbeddingPace, EmbeddingTask } from './embedding-task.ts';
-import type { DecodeContext, Embedder, Grammar, LoadedModel, SamplingSettings } from './llama.ts';
-import { loadModel } from './llama.ts';
+import type { DecodeContext } from './llama/decode-context.ts';
+import type { Embedder } from './llama/embedder.ts';
+import type { Grammar } from './llama/grammar.ts';
+import type { LoadedModel } from './llama/model.ts';
+import { loadModel } from './llama/model.ts';
+import type { SamplingSettings } from './llama/sampler.ts';
 import type { EmbeddedOptions } from './options.ts';
 import { DEFAULT_CONTEXT_TOKENS_MAX } from './options.ts';
-import type { LineResult, SchedulerObserver } from './scheduler.ts';
+import type { LineAdapter, LineResult, SchedulerObserver } from './scheduler.ts';
 import { Scheduler } from './scheduler.ts';
 import { StopStrings, TokenText } from './text-stream.ts';
 
@@ -22,6 +27,8 @@ export interface Prompt {
 }
 
 export interface GenerateOptions {
+  /** Of a lease that outlives the line; null is the base. */
+  readonly adapter: LineAdapter | null;
   readonly prompt: Prompt;
   /** null: as many as the context has room for. More than that is cut to it. */
   readonly maxTokens: number | null;
@@ -54,6 +61,7 @@ export class EmbeddedEngine implements AsyncDisposable {
   readonly #template: ChatTemplate;
   readonly #context: DecodeContext;
   readonly #scheduler: Scheduler;
+  readonly #adapters: Adapters;
   readonly #options: EmbeddedOptions;
   readonly #clock: Clock;
   readonly #embeddingPace = new EmbeddingPace();
@@ -63,8 +71,7 @@ export class EmbeddedEngine implements AsyncDisposable {
     model: LoadedModel,
     context: DecodeContext,
     options: EmbeddedOptions,
-    clock: Clock,
-    observer: SchedulerObserver,
+    { clock, log, observer }: { clock: Clock; log: Logger; observer: SchedulerObserver },
   ) {
     this.#model = model;
     this.#template = new ChatTemplate(model);
@@ -72,12 +79,18 @@ export class EmbeddedEngine implements AsyncDisposable {
     this.#options = options;
     this.#clock = clock;
     this.#scheduler = new Scheduler(context, options, clock, observer);
+    this.#adapters = new Adapters(options, {
+      loop: this.#scheduler,
+      loadLora: (file) => model.loadLora(file),
+      clock,
+      log,
+    });
   }
 
   /** Loads the model and makes the context. Throws `model_invalid`, `out_of_memory`, `config_invalid`. */
   static async load(
     options: EmbeddedOptions,
-    parts: { clock: Clock; observer: SchedulerObserver; onProgress?: (ratio: number) => void },
+    parts: { clock: Clock; log: Logger; observer: SchedulerObserver; onProgress?: (ratio: number) => void },
   ): Promise<EmbeddedEngine> {
     const model = await loadModel({
       modelPath: options.modelPath,
@@ -98,7 +111,7 @@ export class EmbeddedEngine implements AsyncDisposable {
         batchTokens: options.prefillTokensPerStep + options.sequences,
         threads: options.threads,
       });
-      return new EmbeddedEngine(model, context, options, parts.clock, parts.observer);
+      return new EmbeddedEngine(model, context, options, parts);
     } catch (error) {
       await model[Symbol.asyncDispose]();
       throw error;
@@ -115,6 +128,10 @@ export class EmbeddedEngine implements AsyncDisposable {
 
   get scheduler(): Scheduler {
     return this.#scheduler;
+  }
+
+  get adapters(): Adapters {
+    return this.#adapters;
   }
 
   /** Tokens of a chat. Throws `bad_request` when the model's template refuses the messages. */
@@ -163,6 +180,7 @@ export class EmbeddedEngine implements AsyncDisposable {
     if (options.ignoresEnd) for (const token of this.#model.endTokens) tokenBias.set(token, -Infinity);
     const result = await this.#scheduler.generate(
       {
+        adapter: options.adapter,
         prompt: tokens,
         prefixTokens,
         maxTokens: Math.min(options.maxTokens ?? room, room),
@@ -207,8 +225,11 @@ export class EmbeddedEngine implements AsyncDisposable {
 
   /** One context for all; a failure to make it is not kept, because memory may be free later. */
   #embedderOnce(): Promise<Embedder> {
-    this.#embedder ??= this.#model
-      .createEmbedder({ contextTokens: this.contextTokens, threads: this.#options.threads })
+    // Between passes: making a context reads the model's list of adapters, which has no lock.
+    this.#embedder ??= this.#scheduler
+      .between(() =>
+        this.#model.createEmbedder({ contextTokens: this.contextTokens, threads: this.#options.threads }),
+      )
       .catch((error: unknown) => {
         this.#embedder = null;
         throw error;
@@ -229,6 +250,7 @@ export class EmbeddedEngine implements AsyncDisposable {
     await this.#scheduler[Symbol.asyncDispose]();
     if (this.#embedder !== null) await (await this.#embedder)[Symbol.asyncDispose]();
     await this.#context[Symbol.asyncDispose]();
+    await this.#adapters[Symbol.asyncDispose]();
     await this.#model[Symbol.asyncDispose]();
   }
 }

@@ -1,5 +1,6 @@
 /** The engine's Prometheus metrics, under vLLM's names where the meaning is the same (engines.md §3.9). */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Adapters } from './adapters.ts';
 import type { Scheduler, SchedulerObserver } from './scheduler.ts';
 
 const TTFT_BUCKETS = [0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 30];
@@ -8,6 +9,13 @@ const COUNT_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
 
 export type FinishedReason = 'stop' | 'length' | 'abort' | 'error';
 
+/** What the gauges read when they are asked. */
+export interface WatchedEngine {
+  readonly scheduler: Scheduler;
+  readonly adapters: Adapters;
+  readonly nowSeconds: () => number;
+}
+
 export class EngineMetrics {
   readonly registry = new Registry();
   readonly observer: SchedulerObserver;
@@ -15,8 +23,11 @@ export class EngineMetrics {
   readonly #endToEnd: Histogram;
   readonly #generated: Histogram;
 
-  constructor(modelName: string, scheduler: () => Scheduler | null) {
+  #engine: WatchedEngine | null = null;
+
+  constructor({ modelName, adapterSlots }: { modelName: string; adapterSlots: number }) {
     const registers = [this.registry];
+    const engine = () => this.#engine;
     this.registry.setDefaultLabels({ model_name: modelName, engine: '0' });
     const gauge = (name: string, help: string, value: (scheduler: Scheduler) => number) =>
       new Gauge({
@@ -24,8 +35,8 @@ export class EngineMetrics {
         help,
         registers,
         collect() {
-          const current = scheduler();
-          this.set(current === null ? 0 : value(current));
+          const current = engine();
+          this.set(current === null ? 0 : value(current.scheduler));
         },
       });
     const counter = (name: string, help: string) => new Counter({ name, help, registers });
@@ -63,6 +74,46 @@ export class EngineMetrics {
       help: 'Threads of the last pass; below the setting while other programs hold the cores.',
       registers,
     });
+    const switches = counter(
+      'greenroom:engine_adapter_switches_total',
+      'Passes computed under another adapter than the pass before.',
+    );
+    new Gauge({
+      name: 'vllm:lora_requests_info',
+      help: 'Adapters that have lines, by name; the value is the time of asking, as in vLLM.',
+      labelNames: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
+      registers,
+      collect() {
+        const current = engine();
+        if (current === null) return;
+        const lines = current.scheduler.linesByAdapter();
+        const names = (ids: ReadonlySet<number>) =>
+          current.adapters.inMemory
+            .filter((adapter) => ids.has(adapter.id))
+            .map((adapter) => adapter.name)
+            .join(',');
+        this.reset();
+        this.set(
+          {
+            max_lora: String(adapterSlots),
+            running_lora_adapters: names(lines.running),
+            waiting_lora_adapters: names(lines.waiting),
+          },
+          current.nowSeconds(),
+        );
+      },
+    });
+    new Gauge({
+      name: 'greenroom:engine_adapter_bytes',
+      help: 'Weights of each adapter in memory, those included that drain.',
+      labelNames: ['adapter'],
+      registers,
+      collect() {
+        this.reset();
+        for (const adapter of engine()?.adapters.inMemory ?? [])
+          this.inc({ adapter: adapter.name }, adapter.bytes);
+      },
+    });
     this.#success = new Counter({
       name: 'vllm:request_success_total',
       help: 'Requests that ended, by reason.',
@@ -97,12 +148,18 @@ export class EngineMetrics {
         gap.observe(gapMs / 1_000);
         generation.inc();
       },
+      switched: () => switches.inc(),
       stepped: ({ tokens, durationMs, threads }) => {
         threadCount.set(threads);
         iteration.observe(tokens);
         step.observe(durationMs / 1_000);
       },
     };
+  }
+
+  /** From now on the gauges read this engine; until then they are 0. */
+  watch(engine: WatchedEngine): void {
+    this.#engine = engine;
   }
 
   ended(event: { reason: FinishedReason; totalMs: number; completionTokens: number }): void {

@@ -76,6 +76,20 @@ export const embeddedOptionsSchema = z.strictObject({
     .max(65_536)
     .default(1_024)
     .describe('Most open connections; further ones are closed at once.'),
+  adapterSlots: z
+    .int()
+    .min(0)
+    .max(512)
+    .default(20)
+    .describe(
+      'LoRA adapters in memory at once; one more is refused until another is unloaded. Each costs its weights and some MB of plan, and every change of adapter between two passes costs a little more with each. 0 takes none.',
+    ),
+  adapterRankMax: z
+    .int()
+    .min(1)
+    .max(512)
+    .default(64)
+    .describe('Highest rank of an adapter; a larger one is refused. Weights and time grow with it.'),
   gpu: z
     .union([z.literal(false), z.enum(['auto', 'cuda', 'vulkan', 'metal'])])
     .default(false)

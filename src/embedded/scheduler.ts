@@ -1,22 +1,37 @@
 /**
  * Lock-step continuous batching. One loop owns the context: each step evaluates, in one pass, the next token of every
  * running line or a bounded slice of the oldest prompts, samples, hands tokens out, lets ended lines go and admits new
- * ones. No other code touches the context, so nothing here needs a lock.
+ * ones. No other code touches the context, so nothing here needs a lock. A pass is computed under one adapter; whose turn
+ * it is, adapter-turns.ts says. What must not run beside a pass (an adapter that comes or goes) runs between two.
  *
  *   line:  waiting ──take──▶ prefill ──last prompt token──▶ decode ──end──▶ ended
  *             └──────────────────── abort, in any state ────────────────────▶ ended
  */
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
+import { invariant } from '../lib/invariant.ts';
+import { AdapterTurns } from './adapter-turns.ts';
 import { idleCoreMeter } from './idle-cores.ts';
-import type { BatchItem, DecodeContext, Grammar, Sampler, SamplingSettings } from './llama.ts';
+import type { BatchItem, DecodeContext } from './llama/decode-context.ts';
+import type { Grammar } from './llama/grammar.ts';
+import type { Lora } from './llama/lora.ts';
+import type { Sampler, SamplingSettings } from './llama/sampler.ts';
 import type { SequenceState } from './sequence-table.ts';
-import { SequenceTable, sharedLength } from './sequence-table.ts';
+import { BASE, SequenceTable, sharedLength } from './sequence-table.ts';
 import { DecodeWidth, LANE_PASS_MS, ShortLane, type ShortTask } from './short-lane.ts';
 import { ThreadGovernor } from './thread-governor.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
+/** An adapter that lines can be generated under. */
+export interface LineAdapter {
+  /** Unique to this load of it, above 0. */
+  readonly id: number;
+  readonly lora: Lora;
+}
+
 export interface LineRequest {
+  /** null is the base. */
+  readonly adapter: LineAdapter | null;
   readonly prompt: readonly number[];
   /** Tokens at the beginning that other requests are likely to begin with too; 0 for none. */
   readonly prefixTokens: number;
@@ -52,6 +67,8 @@ export interface SchedulerObserver {
   firstToken(event: { sinceArrivalMs: number; prefillMs: number }): void;
   nextToken(event: { gapMs: number }): void;
   stepped(event: { tokens: number; durationMs: number; threads: number }): void;
+  /** The next pass is computed under another adapter than the last. */
+  switched(): void;
 }
 
 export interface SchedulerOptions {
@@ -76,6 +93,11 @@ const SHARED_PREFILL_TOKENS_MIN = 4;
  * token (5 ms against 7 on two cores), and a spoken line needs few tokens a second.
  */
 const PREFILL_IN_A_ROW_MAX = 2;
+
+interface Errand {
+  readonly run: () => Promise<void>;
+  readonly reject: (error: unknown) => void;
+}
 
 interface Line {
   readonly request: LineRequest;
@@ -105,6 +127,11 @@ export class Scheduler implements AsyncDisposable {
   readonly #table: SequenceTable;
   readonly #waiting: WaitingQueue<Line>;
   readonly #lane: ShortLane;
+  readonly #turns = new AdapterTurns();
+  /** Work that must not run beside a pass. Bounded by who asks: one per adapter slot, and one. */
+  readonly #errands: Errand[] = [];
+  /** Of the last pass. */
+  #adapter = BASE;
   readonly #decodeWidth = new DecodeWidth();
   /** Where the next pass of decoding begins among the running lines, when one pass does not serve them all. */
   #decodeFrom = 0;
@@ -205,12 +232,54 @@ export class Scheduler implements AsyncDisposable {
     return this.#lane.run(task, signal);
   }
 
+  /**
+   * Runs `work` when no pass runs, one such work between two passes, first come first served. Rejects as it does, or with
+   * `draining`. Whoever waits inside for a line or other such work waits for ever.
+   */
+  between<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isClosing) return Promise.reject(new ServiceError('draining', 'the engine is shutting down'));
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const run = async () => {
+      try {
+        resolve(await work());
+      } catch (error) {
+        reject(error);
+      }
+    };
+    this.#errands.push({ run, reject });
+    this.#wake?.();
+    return promise;
+  }
+
+  /** Which adapters have lines, by id; 0 is the base. */
+  linesByAdapter(): { readonly running: ReadonlySet<number>; readonly waiting: ReadonlySet<number> } {
+    const adapterOf = (line: Line) => line.request.adapter?.id ?? BASE;
+    return {
+      running: new Set(this.#running.filter((line) => !line.hasEnded).map(adapterOf)),
+      waiting: new Set(this.#waiting.values().map(adapterOf)),
+    };
+  }
+
+  /**
+   * Lets go of all that an adapter computed, so that its weights can be freed. Only inside `between`, when no line of it is
+   * left.
+   */
+  forgetAdapter(id: number): void {
+    invariant(
+      this.#running.every((line) => line.request.adapter?.id !== id),
+      `adapter ${id} has no line`,
+    );
+    if (this.#adapter === id) this.#use(null);
+    for (const sequence of this.#table.heldUnder(id)) this.#forget(sequence);
+  }
+
   /** Lets nothing new in, ends what waits and runs with `draining`, and resolves when the loop has stopped. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosing = true;
     const reason = new ServiceError('draining', 'the engine is shutting down');
     for (const line of [...this.#waiting.drain(), ...this.#running]) this.#abandon(line, reason);
     this.#lane.close(reason);
+    for (const errand of this.#errands.splice(0)) errand.reject(reason);
     this.#wake?.();
     await this.#loop;
   }
@@ -243,10 +312,11 @@ export class Scheduler implements AsyncDisposable {
   async #run(): Promise<void> {
     for (;;) {
       this.#reap();
+      await this.#errands.shift()?.run();
       await this.#lane.work();
       this.#admit();
       if (this.#running.length === 0) {
-        if (this.#lane.size > 0) continue;
+        if (this.#lane.size > 0 || this.#errands.length > 0) continue;
         if (this.#isClosing) return;
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -257,11 +327,12 @@ export class Scheduler implements AsyncDisposable {
       try {
         await this.#step();
       } catch (error) {
-        // One pass serves all lines, so its failure is theirs; what the cache holds is unknown and dropped.
+        // One pass serves all lines of an adapter, so its failure is theirs; what their cache holds is unknown and dropped.
         const failure = new ServiceError('engine_error', `the pass failed: ${String(error)}`, {
           cause: error,
         });
         for (const line of this.#running) {
+          if ((line.request.adapter?.id ?? BASE) !== this.#adapter) continue;
           if (line.sequence !== null) this.#forget(line.sequence);
           this.#abandon(line, failure);
         }
@@ -291,7 +362,7 @@ export class Scheduler implements AsyncDisposable {
         this.#abandon(line, ServiceError.from(error));
         continue;
       }
-      line.sequence = this.#table.take(request.prompt);
+      line.sequence = this.#table.take(request.prompt, request.adapter?.id ?? BASE);
       line.admittedMs = this.#clock.monotonicMs();
       this.#running.push(line);
       this.#observer.admitted({
@@ -306,12 +377,13 @@ export class Scheduler implements AsyncDisposable {
    * a mixed pass into two anyway (its sequences need equal lengths), and two short ones let a hang-up in between.
    */
   async #step(): Promise<void> {
-    const decoding = this.#running.filter((line) => line.next !== null);
-    const prompts = this.#running.length - decoding.length;
+    const running = this.#turn();
+    const decoding = running.filter((line) => line.next !== null);
+    const prompts = running.length - decoding.length;
     const inARow = Math.min(PREFILL_IN_A_ROW_MAX, Math.max(1, Math.floor(prompts / decoding.length)));
     const isPrefill = prompts > 0 && (decoding.length === 0 || this.#prefillsInARow < inARow);
     const isShared = this.#lane.isInUse;
-    const slices = isPrefill ? await this.#slices(isShared) : new Map<Line, readonly number[]>();
+    const slices = isPrefill ? await this.#slices(running, isShared) : new Map<Line, readonly number[]>();
     this.#prefillsInARow = slices.size > 0 ? this.#prefillsInARow + 1 : 0;
     const lines = slices.size > 0 ? [...slices.keys()] : isShared ? this.#someOf(decoding) : decoding;
     const batch = lines
@@ -333,6 +405,7 @@ export class Scheduler implements AsyncDisposable {
     const logits = await this.#context.decode(items);
     const durationMs = this.#clock.monotonicMs() - startedMs;
     this.#learn(items, durationMs);
+    this.#turns.observe(durationMs);
     if (isShared && slices.size === 0) this.#decodeWidth.observe(items.length, durationMs);
     for (const [index, item] of items.entries()) {
       const held = batch[index]?.sequence?.held;
@@ -340,6 +413,29 @@ export class Scheduler implements AsyncDisposable {
     }
     await Promise.all(batch.map((line, index) => this.#sample(line, logits[index] ?? -1)));
     for (const line of batch) if (line.produced === 1) await this.#keepPrefix(line);
+  }
+
+  /** The running lines of the adapter whose turn it is, oldest first; the context is set to it. */
+  #turn(): readonly Line[] {
+    const first = this.#running[0]?.request.adapter ?? null;
+    if (this.#running.every((line) => line.request.adapter === first)) {
+      this.#turns.choose(new Set([first?.id ?? BASE]));
+      this.#use(first);
+      return this.#running;
+    }
+    const live = new Set(this.#running.map((line) => line.request.adapter?.id ?? BASE));
+    const chosen = this.#turns.choose(live);
+    const lines = this.#running.filter((line) => (line.request.adapter?.id ?? BASE) === chosen);
+    this.#use(lines[0]?.request.adapter ?? null);
+    return lines;
+  }
+
+  #use(adapter: LineAdapter | null): void {
+    const id = adapter?.id ?? BASE;
+    if (id === this.#adapter) return;
+    this.#context.useLora(adapter?.lora ?? null);
+    this.#adapter = id;
+    this.#observer.switched();
   }
 
   /** The lines whose turn it is, when a pass for all would keep short work waiting. Neighbours, so that they merge. */
@@ -353,7 +449,7 @@ export class Scheduler implements AsyncDisposable {
   }
 
   /** Prompt tokens for this pass, the oldest line first: as many as its time allows at the measured speed. */
-  async #slices(isShared: boolean): Promise<Map<Line, readonly number[]>> {
+  async #slices(running: readonly Line[], isShared: boolean): Promise<Map<Line, readonly number[]>> {
     const slices = new Map<Line, readonly number[]>();
     const targetMs = isShared
       ? Math.min(LANE_PASS_MS, this.#options.stepTargetMs)
@@ -361,12 +457,12 @@ export class Scheduler implements AsyncDisposable {
     const byTime = Math.floor(this.#prefillTokensPerMs * targetMs);
     const leastTokens = isShared ? SHARED_PREFILL_TOKENS_MIN : PREFILL_TOKENS_MIN;
     let budget = Math.min(this.#options.prefillTokensPerStep, Math.max(leastTokens, byTime));
-    for (const line of this.#running) {
+    for (const line of running) {
       if (line.next !== null || line.sequence === null || line.hasEnded) continue;
       // A remainder is not worth a micro-batch of its own.
       if (slices.size > 0 && budget < leastTokens) break;
       if (!line.isResolved) {
-        if (this.#waitsForOlder(line)) continue;
+        if (this.#waitsForOlder(line, running)) continue;
         await this.#resolvePrefix(line, line.sequence);
       }
       const from = line.sequence.held.length;
@@ -387,10 +483,10 @@ export class Scheduler implements AsyncDisposable {
   }
 
   /** Whether an older prompt in prefill is about to hold much of this one: evaluating it twice would be waste. */
-  #waitsForOlder(line: Line): boolean {
+  #waitsForOlder(line: Line, running: readonly Line[]): boolean {
     const { prompt } = line.request;
-    const now = line.sequence === null ? 0 : this.#table.reuse(line.sequence, prompt).tokens;
-    for (const older of this.#running) {
+    const now = line.sequence === null ? 0 : this.#table.reuse(line.sequence, prompt, this.#adapter).tokens;
+    for (const older of running) {
       if (older === line) return false;
       if (older.next !== null || older.hasEnded) continue;
       const shared = Math.min(sharedLength(older.request.prompt, prompt), prompt.length - 1);
@@ -402,11 +498,12 @@ export class Scheduler implements AsyncDisposable {
   /** Gives the line's sequence the longest beginning of its prompt that is in the cache anywhere. */
   async #resolvePrefix(line: Line, sequence: SequenceState): Promise<void> {
     const { prompt } = line.request;
-    const reuse = this.#table.reuse(sequence, prompt);
+    const reuse = this.#table.reuse(sequence, prompt, this.#adapter);
     if (reuse.source === null) this.#truncate(sequence, reuse.tokens);
     else if (await this.#context.copyPrefix(reuse.source, sequence.index, reuse.tokens))
       sequence.held = prompt.slice(0, reuse.tokens);
     else sequence.held = [];
+    sequence.adapter = this.#adapter;
     line.cachedTokens = sequence.held.length;
     line.isResolved = true;
     this.#observer.reused({ promptTokens: prompt.length, cachedTokens: line.cachedTokens });
@@ -428,10 +525,11 @@ export class Scheduler implements AsyncDisposable {
     const { sequence, request } = line;
     if (sequence === null || request.prefixTokens === 0) return;
     const prefix = request.prompt.slice(0, request.prefixTokens);
-    const place = this.#table.placeFor(prefix);
+    const place = this.#table.placeFor(prefix, sequence.adapter);
     if (place === null) return;
     const isKept = await this.#context.copyPrefix(sequence.index, place.index, prefix.length);
     place.held = isKept ? prefix : [];
+    place.adapter = sequence.adapter;
   }
 
   async #sample(line: Line, logitIndex: number): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { SequenceTable, sharedLength } from './sequence-table.ts';
+import { BASE, SequenceTable, sharedLength } from './sequence-table.ts';
 
 const persona = Array.from({ length: 40 }, (_none, index) => index);
 const line = (...tail: number[]) => [...persona, ...tail];
@@ -19,7 +19,7 @@ describe('SequenceTable', () => {
             busy.splice(move, 1);
           } else if (busy.length < 8) {
             const before = new Set(busy.map((sequence) => sequence.index));
-            const taken = table.take([move, 1, 2]);
+            const taken = table.take([move, 1, 2], BASE);
             assert.ok(taken !== null && !before.has(taken.index));
             if (before.size > 0) {
               const low = Math.min(...before);
@@ -42,25 +42,25 @@ describe('SequenceTable', () => {
   it('gives a conversation its own sequence back and everyone else the one used longest ago', () => {
     const table = new SequenceTable({ lines: 3, kept: 0, copyGainMin: 4 });
     for (const tail of [100, 200, 300]) {
-      const sequence = table.take(line(tail));
+      const sequence = table.take(line(tail), BASE);
       assert.ok(sequence !== null);
       sequence.held = line(tail);
       table.release(sequence);
     }
-    assert.equal(table.take(line(200, 201))?.index, 1);
+    assert.equal(table.take(line(200, 201), BASE)?.index, 1);
   });
 
   it('copies from wherever most of the prompt is held, when it saves enough, and leaves a token to evaluate', () => {
     const table = new SequenceTable({ lines: 2, kept: 1, copyGainMin: 8 });
-    const first = table.take(line(1));
-    const second = table.take(line(2));
+    const first = table.take(line(1), BASE);
+    const second = table.take(line(2), BASE);
     assert.ok(first !== null && second !== null);
     first.held = line(1);
-    assert.deepEqual(table.reuse(second, line(2)), { source: first.index, tokens: 40 });
-    assert.deepEqual(table.reuse(second, persona), { source: first.index, tokens: 39 });
+    assert.deepEqual(table.reuse(second, line(2), BASE), { source: first.index, tokens: 40 });
+    assert.deepEqual(table.reuse(second, persona, BASE), { source: first.index, tokens: 39 });
     second.held = persona.slice(0, 34);
-    assert.deepEqual(table.reuse(second, line(2)), { source: null, tokens: 34 });
-    assert.deepEqual(table.reuse(first, line(1)), { source: null, tokens: 40 });
+    assert.deepEqual(table.reuse(second, line(2), BASE), { source: null, tokens: 34 });
+    assert.deepEqual(table.reuse(first, line(1), BASE), { source: null, tokens: 40 });
   });
 
   it('keeps each persona once and pushes out the one used longest ago', () => {
@@ -68,7 +68,7 @@ describe('SequenceTable', () => {
     const other = persona.map((token) => token + 1_000);
     const third = persona.map((token) => token + 2_000);
     const keep = (prefix: number[]) => {
-      const place = table.placeFor(prefix);
+      const place = table.placeFor(prefix, BASE);
       if (place !== null) place.held = prefix;
       return place?.index ?? null;
     };

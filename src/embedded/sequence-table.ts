@@ -1,13 +1,19 @@
 /**
  * What each sequence of the context holds, and which one a new line should take. Pure: it decides, the scheduler acts.
  * Sequences 0..lines-1 generate; the rest keep persona prefixes. A line that ended leaves its tokens for the next that
- * begins alike. Invariant: `held` is exactly what the native cache of that sequence holds.
+ * begins alike. Invariant: `held` is exactly what the native cache of that sequence holds, computed under `adapter`; what
+ * one adapter computed is never another's, and an adapter that is loaded again under its old name is another.
  */
+
+/** The base without an adapter; each loaded adapter has a number of its own, never used again. */
+export const BASE = 0;
 
 export interface SequenceState {
   readonly index: number;
   /** Tokens whose keys and values are in the cache, in order. */
   held: number[];
+  /** Under which adapter `held` was computed. */
+  adapter: number;
   /** Length of the last prompt it was taken for. */
   promptTokens: number;
   isBusy: boolean;
@@ -35,6 +41,7 @@ export class SequenceTable {
     const make = (index: number): SequenceState => ({
       index,
       held: [],
+      adapter: BASE,
       promptTokens: 0,
       isBusy: false,
       usedAt: 0,
@@ -58,7 +65,7 @@ export class SequenceTable {
    * range of busy ones is filled first, then its neighbours. Among those allowed the one wins whose tokens the prompt
    * goes on from, then the one used longest ago: a shared beginning is copied, so nobody else's conversation need go.
    */
-  take(prompt: readonly number[]): SequenceState | null {
+  take(prompt: readonly number[], adapter: number): SequenceState | null {
     const busy = this.#lines.filter((line) => line.isBusy).map((line) => line.index);
     const low = Math.min(...busy);
     const high = Math.max(...busy);
@@ -67,6 +74,7 @@ export class SequenceTable {
     const beside = free.filter((line) => line.index === low - 1 || line.index === high + 1);
     const allowed = busy.length === 0 ? free : holes.length > 0 ? holes : beside;
     const continued = allowed
+      .filter((line) => line.adapter === adapter)
       .map((line) => ({ line, shared: sharedLength(line.held, prompt) }))
       // With the whole last prompt in common, this is the next turn of the same conversation.
       .filter(({ line, shared }) => shared >= Math.min(line.held.length, line.promptTokens))
@@ -90,14 +98,17 @@ export class SequenceTable {
     sequence.usedAt = this.#uses;
   }
 
-  /** The best beginning for `prompt` in `target`: its own, or a copy of another's. Leaves one token to evaluate. */
-  reuse(target: SequenceState, prompt: readonly number[]): Reuse {
+  /**
+   * The best beginning for `prompt` under `adapter` in `target`: its own, or a copy of another's. Leaves one token to
+   * evaluate.
+   */
+  reuse(target: SequenceState, prompt: readonly number[], adapter: number): Reuse {
     const limit = prompt.length - 1;
-    const own = Math.min(sharedLength(target.held, prompt), limit);
+    const own = target.adapter === adapter ? Math.min(sharedLength(target.held, prompt), limit) : 0;
     let source: SequenceState | null = null;
     let shared = 0;
     for (const sequence of [...this.#kept, ...this.#lines]) {
-      if (sequence === target) continue;
+      if (sequence === target || sequence.adapter !== adapter) continue;
       const length = Math.min(sharedLength(sequence.held, prompt), limit);
       if (length > shared) {
         source = sequence;
@@ -113,11 +124,12 @@ export class SequenceTable {
    * The sequence that should keep `prefix`, or null when it is kept already (as good as: a kept prefix that shares
    * most of it serves, so a system message with a changing end does not push the others out).
    */
-  placeFor(prefix: readonly number[]): SequenceState | null {
+  placeFor(prefix: readonly number[], adapter: number): SequenceState | null {
     if (prefix.length < this.#copyGainMin) return null;
     let oldest: SequenceState | null = null;
     for (const sequence of this.#kept) {
-      if (sharedLength(sequence.held, prefix) >= prefix.length * SERVES_RATIO) {
+      const isSame = sequence.adapter === adapter;
+      if (isSame && sharedLength(sequence.held, prefix) >= prefix.length * SERVES_RATIO) {
         this.touch(sequence);
         return null;
       }
@@ -125,6 +137,11 @@ export class SequenceTable {
     }
     if (oldest !== null) this.touch(oldest);
     return oldest;
+  }
+
+  /** Every sequence that holds what `adapter` computed; no line may run on it. */
+  heldUnder(adapter: number): readonly SequenceState[] {
+    return [...this.#lines, ...this.#kept].filter((sequence) => sequence.adapter === adapter);
   }
 }
 

@@ -7,6 +7,7 @@ import { createServer, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
+import { adapterCards, answerLoad, answerUnload } from './adapter-routes.ts';
 import { answerChat, answerCompletion } from './completions.ts';
 import type { EmbeddedEngine } from './engine.ts';
 import type { EngineMetrics } from './metrics.ts';
@@ -188,37 +189,43 @@ function sendJson(reply: ServerResponse, status: number, body: unknown): void {
 function engineRoutes(parts: EngineServerParts): ReadonlyMap<string, Answer> {
   const { engine, metrics, options } = parts;
   const modelName = options.modelName;
-  const completionParts = { engine, metrics, modelName, clock: parts.clock, random: parts.random };
+  const { adapters } = engine;
+  const completionParts = { engine, metrics, clock: parts.clock, random: parts.random };
   const createdSeconds = Math.floor(parts.clock.nowMs() / 1_000);
-  const checkModel = (name: string | null | undefined) => {
-    if (name == null || name === modelName) return;
-    throw new ServiceError(
-      'unknown_model',
-      `The model \`${name}\` does not exist; this engine has \`${modelName}\`.`,
-    );
-  };
   return new Map<string, Answer>([
     [
       'POST /v1/chat/completions',
       async (body, { request, reply, signal }) => {
         const chat = parseRequest(chatRequestSchema, body);
-        checkModel(chat.model);
-        await answerChat(chat, requestIdOf(request), reply, completionParts, signal);
+        using lease = adapters.lease(chat.model ?? null);
+        await answerChat(chat, requestIdOf(request), reply, { ...completionParts, lease }, signal);
       },
     ],
     [
       'POST /v1/completions',
       async (body, { request, reply, signal }) => {
         const completion = parseRequest(completionRequestSchema, body);
-        checkModel(completion.model);
-        await answerCompletion(completion, requestIdOf(request), reply, completionParts, signal);
+        using lease = adapters.lease(completion.model ?? null);
+        await answerCompletion(
+          completion,
+          requestIdOf(request),
+          reply,
+          { ...completionParts, lease },
+          signal,
+        );
       },
     ],
     [
       'POST /v1/embeddings',
       async (body, { reply, signal }) => {
         const wanted = parseRequest(embeddingsRequestSchema, body);
-        checkModel(wanted.model);
+        using lease = adapters.lease(wanted.model ?? null);
+        if (lease.adapter !== null)
+          throw new ServiceError(
+            'bad_request',
+            `model: vectors are the base model's; ask \`${modelName}\` instead of the adapter \`${lease.name}\``,
+            { details: { param: 'model' } },
+          );
         const prompts = [wanted.input].flat().map((text) => engine.textPrompt(text, false).tokens);
         const data: unknown[] = [];
         for (const [index, tokens] of prompts.entries()) {
@@ -242,7 +249,7 @@ function engineRoutes(parts: EngineServerParts): ReadonlyMap<string, Answer> {
       'POST /tokenize',
       (body, { reply }) => {
         const wanted = parseRequest(tokenizeRequestSchema, body);
-        checkModel(wanted.model);
+        using _lease = adapters.lease(wanted.model ?? null);
         const tokens = tokenized(wanted, engine);
         sendJson(reply, 200, { count: tokens.length, max_model_len: engine.contextTokens, tokens });
       },
@@ -259,9 +266,11 @@ function engineRoutes(parts: EngineServerParts): ReadonlyMap<string, Answer> {
           parent: null,
           max_model_len: engine.contextTokens,
         };
-        sendJson(reply, 200, { object: 'list', data: [card] });
+        sendJson(reply, 200, { object: 'list', data: [card, ...adapterCards(adapters, modelName)] });
       },
     ],
+    ['POST /v1/load_lora_adapter', (body, { reply, signal }) => answerLoad(body, reply, adapters, signal)],
+    ['POST /v1/unload_lora_adapter', (body, { reply }) => answerUnload(body, reply, adapters)],
     ['GET /health', (_body, { reply }) => void reply.writeHead(200).end()],
     ['GET /ping', (_body, { reply }) => void reply.writeHead(200).end()],
     ['GET /version', (_body, { reply }) => sendJson(reply, 200, { version: parts.version })],

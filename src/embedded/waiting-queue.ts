@@ -62,6 +62,11 @@ export class WaitingQueue<T> {
     return true;
   }
 
+  /** What waits, oldest first. */
+  values(): T[] {
+    return this.#entries.map((entry) => entry.value);
+  }
+
   /** Empties the queue and gives what was in it, oldest first. */
   drain(): T[] {
     return this.#entries.splice(0).map((entry) => entry.value);

@@ -132,6 +132,13 @@ const VLLM_TYPE: Readonly<Record<number, string>> = {
   500: 'InternalServerError',
 };
 
+/** Errors that vLLM answers with another status than our own doors do. */
+const WIRE_CODES: Readonly<Partial<Record<ErrorCode, ErrorCode>>> = {
+  engine_error: 'internal',
+  adapter_failed: 'internal',
+  adapter_incompatible: 'adapter_invalid',
+};
+
 export interface WireError {
   readonly status: number;
   readonly body: { readonly error: Readonly<Record<string, unknown>> };
@@ -140,14 +147,19 @@ export interface WireError {
 /** An error as `{"error": {message, type, param, code}}`; `code` is the HTTP status, as vLLM gives it. */
 export function wireError(error: unknown): WireError {
   const failure = ServiceError.from(error);
-  const code: ErrorCode = failure.code === 'engine_error' ? 'internal' : failure.code;
+  const code = WIRE_CODES[failure.code] ?? failure.code;
   const { status, openai } = ERRORS[code];
   const param =
     failure.code === 'unknown_model' ? 'model' : ((failure.details['param'] as string | undefined) ?? null);
   return {
     status,
     body: {
-      error: { message: failure.message, type: VLLM_TYPE[status] ?? openai, param, code: status },
+      error: {
+        message: failure.message,
+        type: failure.details['type'] ?? VLLM_TYPE[status] ?? openai,
+        param,
+        code: status,
+      },
     },
   };
 }
