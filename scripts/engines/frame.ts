@@ -44,20 +44,27 @@ export interface Installed {
   readonly installSeconds: number;
 }
 
-export interface EngineScript {
-  /** Its folder under `engines/` of the cache, and the end of `npm run engines:<name>`. */
+/** What is installed in steps outside the tree: an engine, or what the trainer runs on. */
+export interface Installation {
+  /** Its folder under its shelf of the cache. */
   readonly name: string;
   readonly title: string;
   /** What is installed; another version gets a folder of its own. */
   readonly version: string;
   /** Download, disk and time of the whole installation, for people who wait. */
   readonly about: string;
-  readonly flags?: NonNullable<ParseArgsConfig['options']>;
-  /** Lines about the flags for `--help`. */
-  readonly help?: readonly string[];
   readonly steps: readonly Step[];
   /** The program inside the folder, relative; proof that it is there. */
   readonly program: string;
+  /** The cache's folder that holds it; default `engines`. */
+  readonly shelf?: string;
+}
+
+/** Its name is also the end of `npm run engines:<name>`. */
+export interface EngineScript extends Installation {
+  readonly flags?: NonNullable<ParseArgsConfig['options']>;
+  /** Lines about the flags for `--help`. */
+  readonly help?: readonly string[];
   /** How it is started; the frame adds nothing. */
   command(installed: Installed, port: number, flags: Flags): Command;
   /** Makes it generate once and gives the text; throws while it cannot. Not `/health` (engines.md §3.1). */
@@ -70,12 +77,13 @@ const SHOW_EVERY_MS = 5_000;
 const FOREVER_MS = 2 ** 31 - 1;
 
 /** `<cache>/engines/<name>/<version>`; the cache is GREENROOM_CACHE, else `~/.cache/greenroom`. */
-export function engineFolder(script: Pick<EngineScript, 'name' | 'version'>): string {
-  return path.join(cacheDirectory(realRuntime.environment), 'engines', script.name, script.version);
+export function engineFolder(script: Pick<Installation, 'name' | 'version' | 'shelf'>): string {
+  const shelf = script.shelf ?? 'engines';
+  return path.join(cacheDirectory(realRuntime.environment), shelf, script.name, script.version);
 }
 
 /** What is installed of this engine in the pinned version, or null. */
-export function installed(script: EngineScript): Installed | null {
+export function installed(script: Installation): Installed | null {
   const folder = engineFolder(script);
   const record = readJson<Installed>(path.join(folder, 'installed.json'));
   const program = path.join(folder, script.program);
@@ -91,7 +99,7 @@ export function skipUnlessInstalled(script: EngineScript): false | string {
 
 /** Installs what is missing; a second call finds it. Steps that ended well before an interruption are not run again. */
 export async function install(
-  script: EngineScript,
+  script: Installation,
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<Installed> {
@@ -118,7 +126,7 @@ export async function install(
 }
 
 async function installSteps(
-  script: EngineScript,
+  script: Installation,
   folder: string,
   say: (line: string) => void,
   signal: AbortSignal,

