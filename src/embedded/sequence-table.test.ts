@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { SequenceState } from './sequence-table.ts';
 import { BASE, SequenceTable, sharedLength } from './sequence-table.ts';
 
 const persona = Array.from({ length: 40 }, (_none, index) => index);
@@ -80,6 +81,61 @@ describe('SequenceTable', () => {
     assert.equal(keep(line(7).slice(0, 41)), null, 'as good as kept');
     assert.equal(keep([1, 2, 3]), null, 'too short to be worth it');
     assert.equal(keep(third), places[1], 'the persona was asked for since');
+  });
+
+  it('never gives one adapter what another computed, whatever lines come, go and are kept', () => {
+    const move = fc.record({
+      kind: fc.constantFrom('take' as const, 'release' as const, 'keep' as const, 'forget' as const),
+      which: fc.nat(7),
+      adapter: fc.nat(3),
+      prompt: fc.array(fc.nat(2), { minLength: 1, maxLength: 12 }),
+    });
+    fc.assert(
+      fc.property(fc.array(move, { maxLength: 80 }), (moves) => {
+        const table = new SequenceTable({ lines: 4, kept: 2, copyGainMin: 2 });
+        // What each native sequence really holds: each token with the adapter that computed it.
+        const cache = new Map<number, { token: number; adapter: number }[]>();
+        const cells = (index: number) => cache.get(index) ?? [];
+        const busy: { sequence: SequenceState; prompt: number[]; adapter: number }[] = [];
+        for (const { kind, which, adapter, prompt } of moves) {
+          if (kind === 'take') {
+            const sequence = table.take(prompt, adapter);
+            if (sequence === null) continue;
+            const { source, tokens } = table.reuse(sequence, prompt, adapter);
+            const reused = cells(source ?? sequence.index).slice(0, tokens);
+            assert.deepEqual(
+              reused,
+              prompt.slice(0, tokens).map((token) => ({ token, adapter })),
+            );
+            assert.ok(tokens < prompt.length);
+            cache.set(sequence.index, [
+              ...reused,
+              ...prompt.slice(tokens).map((token) => ({ token, adapter })),
+            ]);
+            sequence.held = [...prompt];
+            sequence.adapter = adapter;
+            busy.push({ sequence, prompt, adapter });
+          } else if (kind === 'release') {
+            for (const { sequence } of busy.splice(which, 1)) table.release(sequence);
+          } else if (kind === 'keep') {
+            const line = busy[which];
+            if (line === undefined) continue;
+            const place = table.placeFor(line.prompt, line.adapter);
+            if (place === null) continue;
+            cache.set(place.index, cells(line.sequence.index).slice(0, line.prompt.length));
+            place.held = [...line.prompt];
+            place.adapter = line.adapter;
+          } else if (!busy.some((line) => line.adapter === adapter)) {
+            for (const sequence of table.heldUnder(adapter)) {
+              cache.set(sequence.index, []);
+              sequence.held = [];
+            }
+            assert.ok([...cache.values()].flat().every((cell) => cell.adapter !== adapter));
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it('measures what two lists share', () => {

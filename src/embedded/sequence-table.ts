@@ -139,7 +139,7 @@ export class SequenceTable {
     return oldest;
   }
 
-  /** Every sequence that holds what `adapter` computed; no line may run on it. */
+  /** Every sequence that holds what `adapter` computed. A line may have taken one and not looked at it yet. */
   heldUnder(adapter: number): readonly SequenceState[] {
     return [...this.#lines, ...this.#kept].filter((sequence) => sequence.adapter === adapter);
   }
