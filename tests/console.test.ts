@@ -12,7 +12,9 @@ import { createInterface } from 'node:readline';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { type DoubleState, doubleState, startDouble } from '../console/double.ts';
+import { fail, replicaView, residency } from '../console/double-adapters.ts';
 import { EventStreamParser } from '../console/src/event-stream.ts';
+import { adapterTests, everyStage } from './console-adapters.ts';
 import { operatorTests } from './console-operator.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -312,12 +314,15 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
     '#/talk',
     `#/talk/${LICH}`,
     ...['persona', 'prompt', 'lines'].map((sheet) => `#/cast/${LICH}/${sheet}`),
+    '#/compare',
+    '#/adapters',
     '#/jobs',
     '#/service',
   ];
 
   /** A night that needs every colour: engines down, money stopped. */
-  const TROUBLED: Partial<DoubleState> = {
+  const troubled = (): Partial<DoubleState> => ({
+    adapters: everyStage(),
     filler: 'Hm.',
     spending: { off: true, callsInFlight: 1, isStoreAway: false, isForbidden: false },
     engines: [
@@ -325,7 +330,31 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
       { name: 'gone', stage: 'failed', reason: `warm-up: no reply from http://${'w'.repeat(60)}:8000` },
       { name: 'small', stage: 'ready', model: 'llama-3.1-8b', model_version: 'llama-3.1-8b@2026-05' },
     ],
-  };
+  });
+
+  /** A take that was spoken, one by somebody else than wanted, and one that failed. */
+  async function hearAll(page: Page, state: DoubleState): Promise<void> {
+    state.mode = 'speak';
+    state.adapters.replicas = [replicaView('embedded', [residency('vampire@1')])];
+    await page.getByRole('article', { name: 'zombie@1' }).waitFor();
+    await page.getByLabel(/^Question to/).fill('W'.repeat(300));
+    await page.getByRole('button', { name: 'Ask all of them' }).click();
+    await page.getByText('zombie@1 is not published').waitFor();
+    await page.getByText('Spoken by vampire@1').waitFor();
+    state.mode = 'error';
+    await page.getByRole('button', { name: 'New take' }).first().click();
+    await page.getByText('out of slots').waitFor();
+    state.adapters.replicas = everyStage().replicas;
+  }
+
+  /** A version opened whose operation failed, and the form to add one. */
+  async function openAndFail(page: Page, { adapters }: DoubleState): Promise<void> {
+    await page.getByRole('button', { name: 'vampire@1', exact: true }).click();
+    adapters.onAction = () => fail(adapters, 'adapter_failed', `no answer from ${'w'.repeat(80)}`);
+    await page.getByRole('button', { name: 'Verify' }).click();
+    await page.getByText('Verifying vampire@1: failed').waitFor();
+    await page.getByRole('button', { name: 'Add an adapter' }).click();
+  }
 
   /** Runs `look` on every view, the talk with replies of each sort in it. */
   async function onEveryView(
@@ -356,13 +385,15 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
       }
       if (view.endsWith('persona')) await page.getByRole('button', { name: 'Reveal the secret' }).click();
       if (view.endsWith('lines')) await page.getByText('32 lines').waitFor();
+      if (view === '#/compare') await hearAll(page, state);
+      if (view === '#/adapters') await openAndFail(page, state);
       if (view === '#/service') await page.getByText('Taken out after failures').waitFor();
       await look(view);
     }
   }
 
   test('nothing scrolls sideways at 360 pixels', async (t) => {
-    const { page, state } = await openDouble(t, TROUBLED, { viewport: { width: 360, height: 740 } });
+    const { page, state } = await openDouble(t, troubled(), { viewport: { width: 360, height: 740 } });
     await onEveryView(page, state, async (view) => {
       assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, view);
     });
@@ -371,7 +402,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
   for (const colorScheme of ['light', 'dark'] as const)
     test(`text has the contrast of WCAG AA in ${colorScheme}`, async (t) => {
       const options = { colorScheme, reducedMotion: 'reduce' } as const;
-      const { page, state } = await openDouble(t, TROUBLED, options);
+      const { page, state } = await openDouble(t, troubled(), options);
       await onEveryView(page, state, async (view) => {
         const { count, poor } = await page.evaluate<{ count: number; poor: string[] }>(CONTRAST);
         assert.ok(count > 15, `${view}: only ${count} texts were seen`);
@@ -394,6 +425,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
   });
 
   describe('for an operator', () => operatorTests({ open, openDouble, say }));
+  describe('of adapters', () => adapterTests({ open, openDouble, say }));
 
   const isGatewayThere =
     existsSync(join(ROOT, 'src/cli/serve.ts')) &&

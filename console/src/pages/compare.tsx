@@ -16,7 +16,7 @@ import type { NpcSummary } from '../wire.ts';
 import type { AdapterPage as AdapterList } from '../wire-adapters.ts';
 
 /** Those of the example game; chosen by themselves where they are published. */
-const SHOWN_FIRST = ['vampire', 'zombie'];
+const SHOWN_FIRST = ['vampire', 'zombie'] as const;
 const LISTED_MAX = 200;
 const PROMPT_CHARACTERS_MAX = 2_000;
 
@@ -35,12 +35,17 @@ export function ComparePage(props: ComparePageProps) {
   const npc = npcs.find((one) => one.npc_id === props.npcId) ?? npcs[0];
   const [isSteady, setSteady] = useState(false);
   const registry = useRead<AdapterList>(`/admin/v1/adapters?limit=${LISTED_MAX}`, stamp);
+  // By name, as they may be far down a long list.
+  const vampires = useRead<AdapterList>(`/admin/v1/adapters?name=${SHOWN_FIRST[0]}&limit=100`, stamp);
+  const zombies = useRead<AdapterList>(`/admin/v1/adapters?name=${SHOWN_FIRST[1]}&limit=100`, stamp);
   const { engines } = useReplicas(props.keyGeneration);
   const ids = { npc: useId(), question: useId(), steady: useId() };
-  const published = useMemo(
-    () => registry.data?.data.filter((adapter) => adapter.is_published) ?? null,
-    [registry.data],
-  );
+  const published = useMemo(() => {
+    if (!registry.data || !vampires.data || !zombies.data) return null;
+    const first = [...vampires.data.data, ...zombies.data.data];
+    const rest = registry.data.data.filter(({ id }) => !first.some((one) => one.id === id));
+    return [...first, ...rest].filter((adapter) => adapter.is_published);
+  }, [registry.data, vampires.data, zombies.data]);
 
   const { voices, hasChosen, choose } = comparison;
   useEffect(() => {

@@ -1,5 +1,5 @@
 /** One version opened: all that is registered of it, where it lies, and what may be done, each with what will happen. */
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { type AdapterAction, actionsFor, doneText } from '../adapter-actions.ts';
 import { stageWords } from '../adapter-words.ts';
 import { actOn } from '../adapters-api.ts';
@@ -28,6 +28,7 @@ export function AdapterDetail(props: AdapterDetailProps) {
   const [asked, setAsked] = useState<AdapterAction | null>(null);
   const [trouble, setTrouble] = useState<Trouble | null>(null);
   const [done, setDone] = useState<string | null>(null);
+  const root = useRef<HTMLDivElement>(null);
   // The table may hold only some of its versions.
   const { name } = adapter.record;
   const versions = useRead<AdapterPage>(
@@ -50,6 +51,8 @@ export function AdapterDetail(props: AdapterDetailProps) {
       } catch (error) {
         setTrouble(Trouble.from(error));
       }
+      // The button may leave with what it did; the focus must not be lost with it.
+      root.current?.focus({ preventScroll: true });
     };
     void ask();
   };
@@ -59,7 +62,7 @@ export function AdapterDetail(props: AdapterDetailProps) {
         <Facts adapter={adapter} />
         <Whereabouts adapter={adapter} />
       </div>
-      <div className="adapter-actions">
+      <div className="adapter-actions" ref={root} tabIndex={-1}>
         {trouble && (
           <div role="alert">
             <Notice trouble={trouble} />
