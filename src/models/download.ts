@@ -164,8 +164,27 @@ async function follow(
   return opened.version;
 }
 
+/** What a source says in one short answer, asked again after breaks as a file is. Throws as `download` does. */
+export async function patiently<T>(
+  ask: (watch: Watch) => Promise<T>,
+  context: Pick<DownloadContext, 'clock' | 'limits' | 'fail'>,
+  signal: AbortSignal,
+): Promise<T> {
+  const patience = new Patience(context.clock, context.limits, context.fail);
+  for (;;) {
+    using watch = new Watch(context.clock, context.limits, signal);
+    try {
+      return await ask(watch);
+    } catch (error) {
+      const explained = watch.explain(error);
+      if (!(explained instanceof Broken)) throw explained;
+      await patience.after(explained, false, signal);
+    }
+  }
+}
+
 /** How often a source is asked again: more often while something comes of it, not at all where nobody is there. */
-export class Patience {
+class Patience {
   readonly #clock: Clock;
   readonly #limits: DownloadLimits;
   readonly #fail: DownloadContext['fail'];

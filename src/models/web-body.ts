@@ -6,7 +6,14 @@ import http from 'node:http';
 import https from 'node:https';
 import type { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
-import { Broken, type DownloadLimits, type OpenBody, type OpenedBody, Patience, Watch } from './download.ts';
+import {
+  Broken,
+  type DownloadLimits,
+  type OpenBody,
+  type OpenedBody,
+  patiently,
+  type Watch,
+} from './download.ts';
 
 export interface WebBodyOptions {
   /** Proxy settings are read from here (HTTPS_PROXY, NO_PROXY). */
@@ -67,7 +74,7 @@ export async function getWeb(
  * A JSON document of at most `bytesMax` bytes, with the headers that came with it. Tried again as a file is; throws what
  * `refuse` or `fail` makes otherwise.
  */
-export async function getJson(
+export function getJson(
   url: URL,
   options: WebBodyOptions & {
     readonly clock: Clock;
@@ -76,28 +83,23 @@ export async function getJson(
   },
   signal: AbortSignal,
 ): Promise<{ readonly json: unknown; readonly headers: http.IncomingHttpHeaders }> {
-  const patience = new Patience(options.clock, options.limits, options.fail);
-  for (;;) {
-    using watch = new Watch(options.clock, options.limits, signal);
-    try {
+  return patiently(
+    async (watch) => {
       const response = await getWeb(url, { accept: 'application/json' }, options, watch);
-      patience.reached();
       try {
         requireAnswer(url, response, options);
         const text = await boundedText(response, options, watch);
         return { json: JSON.parse(text), headers: response.headers };
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error;
+        throw options.refuse(`${options.speaker} sent no JSON for ${url.pathname}`, 200, {});
       } finally {
         response.destroy();
       }
-    } catch (error) {
-      if (signal.aborted) throw signal.reason;
-      if (error instanceof SyntaxError)
-        throw options.refuse(`${options.speaker} sent no JSON for ${url.pathname}`, 200, {});
-      const explained = watch.explain(error);
-      if (!(explained instanceof Broken)) throw explained;
-      await patience.after(explained, false, signal);
-    }
-  }
+    },
+    options,
+    signal,
+  );
 }
 
 async function boundedText(
@@ -155,15 +157,14 @@ function accept(
   const status = response.statusCode ?? 0;
   const opened = { version: strongVersion(headers.etag), body: response, close: () => response.destroy() };
   if (status === 206) {
-    const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers['content-range'] ?? '');
-    if (match === null || askedFromBytes === 0)
+    const range = contentRange(headers['content-range']);
+    if (range === null || askedFromBytes === 0)
       throw options.refuse(
         `${options.speaker} sent a part of the file that was not asked for`,
         status,
         headers,
       );
-    const total = match[2] === '*' ? null : Number(match[2]);
-    return { ...opened, fromBytes: Number(match[1]), totalBytes: total };
+    return { ...opened, ...range };
   }
   if (status === 200) {
     if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity')
@@ -210,6 +211,15 @@ export function retryAfterMs(value: string | undefined, nowMs: number): number {
   if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000;
   const atMs = Date.parse(value);
   return Number.isNaN(atMs) ? 0 : Math.max(0, atMs - nowMs);
+}
+
+/** RFC 9110 §14.4: `bytes 5-9/10`; null when it is not that. */
+export function contentRange(
+  value: string | undefined,
+): { readonly fromBytes: number; readonly totalBytes: number | null } | null {
+  const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(value ?? '');
+  if (match === null) return null;
+  return { fromBytes: Number(match[1]), totalBytes: match[2] === '*' ? null : Number(match[2]) };
 }
 
 /** A weak ETag says "as good as the same", which bytes are not (RFC 9110 §8.8.1, §13.1.5). */

@@ -14,6 +14,7 @@ import type { Clock } from '../../core/runtime.ts';
 import { linkSignals } from '../../lib/abort.ts';
 import { StorageError, storageError } from '../../models/cache.ts';
 import { type AdapterSource, describeSource } from './address.ts';
+import { fetchBucket } from './bucket.ts';
 import { forgetStates } from './fetch-file.ts';
 import {
   CONFIG_FILE,
@@ -106,8 +107,8 @@ function fetchFrom(source: AdapterSource, context: FetchContext, signal: AbortSi
       return fetchWeb(source, context, signal);
     case 'hub':
       return fetchHub(source, context, signal);
-    default:
-      throw new ServiceError('bad_request', `${source.kind} is not fetched yet`);
+    case 'bucket':
+      return fetchBucket(source, context, signal);
   }
 }
 
