@@ -1,7 +1,7 @@
 /**
  * What an adapter is trained on: talks written by our own prompt assembler, so that the adapter hears in training what it
- * will hear in use. Each line of the designers' file is told under each persona of the kind, with the persona's world,
- * examples and scene, and once under a short prompt or none, so that the voice does not hang on one wording.
+ * will hear in use. Each line of the designers' file is told under a persona of its kind, with world, examples and
+ * scene, and twice under a short prompt or none, so that the voice does not hang on one wording.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -83,7 +83,7 @@ export function isHeldOut(player: string): boolean {
   return createHash('sha256').update(player).digest().readUInt32BE(0) % 8 === 0;
 }
 
-/** Each line under each persona of the kind, in a place and mood that go with the line, and once shortly. */
+/** Each line under one persona of the kind after another, now and then in a place, and twice under a short prompt. */
 export async function voiceChats(
   castFolder: string,
   kind: string,
@@ -96,9 +96,15 @@ export async function voiceChats(
   const chats: Chat[] = [];
   for (const [index, { player, npc }] of lines.entries()) {
     const part = isHeldOut(player) ? 'held_out' : 'train';
-    for (const [place, persona] of personas.entries())
-      chats.push({ ...(await promptOf(cast, persona, player, index + place, signal)), answer: npc, part });
-    chats.push({ ...shortPrompt(kind, player, index), answer: npc, part });
+    const persona = personas[index % personas.length];
+    if (persona !== undefined)
+      chats.push({
+        ...(await promptOf(cast, persona, player, Math.floor(index / personas.length), signal)),
+        answer: npc,
+        part,
+      });
+    for (const variant of [0, 1])
+      chats.push({ ...shortPrompt(kind, player, index + variant), answer: npc, part });
   }
   return chats;
 }

@@ -45,7 +45,7 @@ function voice(kind: string, about: string, epochs: string): Recipe {
     about,
     folder: path.join(GAME, 'adapters', kind),
     lines,
-    flags: ['--rank', '8', '--alpha', '16', '--epochs', epochs, '--rate', '1e-3', '--seconds', '480'],
+    flags: ['--rank', '8', '--alpha', '16', '--epochs', epochs, '--rate', '1e-3', '--evaluate', '36'],
     chats: (signal) => voiceChats(CAST, kind, readLines(lines), signal),
   };
 }
