@@ -3,7 +3,7 @@
  * Invariants: one at most for each adapter's name at any moment, in this process; what ended is kept for a while, what runs
  * is never forgotten. Between processes the store decides (a digest, a revision), so the limit here is for order, not safety.
  */
-import { ServiceError } from '../core/errors.ts';
+import { ERRORS, ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import { abortable } from '../lib/abort.ts';
 import { TaskGroup } from '../lib/async.ts';
@@ -186,7 +186,10 @@ export class AdapterOperations implements AsyncDisposable {
       }, signal);
       return { stage: 'done', detail, percent: 100, outcome: 'succeeded' };
     } catch (error) {
-      const { code, message } = ServiceError.from(signal.aborted ? stopped(operation) : error);
+      const known = ServiceError.from(signal.aborted ? stopped(operation) : error);
+      const { code } = known;
+      // What failed inside is logged, never shown.
+      const message = code === 'internal' ? ERRORS.internal.title : known.message;
       if (code === 'internal')
         this.#options.log.error('adapter.operation_broke', { id: operation.id, error });
       return {

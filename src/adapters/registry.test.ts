@@ -26,7 +26,7 @@ interface Opened extends AdapterService {
 async function open(): Promise<Opened> {
   const directory = path.join(data, `${stores++}`);
   const store = await openStore({ url: undefined, directory, log: silentLogger, ...realRuntime }, never);
-  const service = await adapterService(store);
+  const service = adapterService(store);
   return {
     ...service,
     store,
@@ -252,7 +252,7 @@ it('keeps what was fetched when the store is away, and sweeps what was left over
     { url: undefined, directory: path.join(data, `${stores++}`), log: silentLogger, ...realRuntime },
     never,
   );
-  await using other = await adapterService(store);
+  await using other = adapterService(store);
   await rename(at.root, other.root);
   const incoming = await readdir(path.join(other.root, '.incoming'));
   assert.equal(incoming.length, 1);

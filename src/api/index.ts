@@ -1,4 +1,5 @@
 /** The doors. A new one is a file beside this and a line here. */
+import { adaptersDoor } from './adapters.ts';
 import { adminDoor } from './admin.ts';
 import { consoleDoor } from './console.ts';
 import { dialogueDoor } from './dialogue.ts';
@@ -28,6 +29,7 @@ export const doors: readonly Door[] = [
   metricsDoor,
   adminDoor,
   spendingDoor,
+  adaptersDoor,
   openApiDoor,
   consoleDoor,
 ];

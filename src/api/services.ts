@@ -2,6 +2,8 @@
  * What the doors need of the service, as contracts. `app.ts` fulfils them; a test may with small true ones. Doors decode,
  * authenticate, hand over, and encode; they decide nothing about dialogue.
  */
+
+import type { AdapterAdmin } from '../adapters/admin.ts';
 import type { AdapterAbsence } from '../core/adapter.ts';
 import type { DialogueEvent, DialogueRequest, Priority } from '../core/dialogue.ts';
 import type { Jobs } from '../core/job.ts';
@@ -111,6 +113,8 @@ export interface Services {
   readonly shortWork?: ShortWork;
   /** Work that is answered later; absent: this process takes none. */
   readonly jobs?: Jobs;
+  /** LoRA adapters: the registry, and what is published and resident; absent: this process keeps none. */
+  readonly adapters?: AdapterAdmin;
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
   readonly spending: Pick<Spending, 'status' | 'switchOff'>;

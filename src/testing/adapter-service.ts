@@ -2,7 +2,8 @@
  * The registry and its admin over a real SQLite store, real staging and small real adapters; engines are played: who
  * publishes changes what is desired as the real one does, at the pace that a test gives it.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { AdapterAdmin, type AdapterPublishing } from '../adapters/admin.ts';
@@ -53,11 +54,11 @@ export function addition(id: string, source: string, changes: Partial<AddAdapter
   };
 }
 
-export async function adapterService(
+export function adapterService(
   store: Pick<Store, 'adapters'>,
   options: AdapterServiceOptions = {},
-): Promise<AdapterService> {
-  const home = await mkdtemp(path.join(tmpdir(), 'greenroom-adapters-'));
+): AdapterService {
+  const home = mkdtempSync(path.join(tmpdir(), 'greenroom-adapters-'));
   const root = path.join(home, 'adapters');
   const { clock, random } = realRuntime;
   const registry = new AdapterRegistry({

@@ -30,6 +30,7 @@ export interface FakeOptions {
   readonly models?: Services['models'];
   readonly shortWork?: Services['shortWork'];
   readonly jobs?: (store: Store) => Services['jobs'];
+  readonly adapters?: (store: Store) => Services['adapters'];
 }
 
 export const SMALL_LIMITS: DoorLimits = {
@@ -104,6 +105,7 @@ export function fakeServices(options: FakeOptions): FakeServices {
       }),
     ...(options.shortWork === undefined ? {} : { shortWork: options.shortWork }),
     ...jobsOf(options),
+    ...adaptersOf(options),
     keys: store.keys,
     idempotency: store.idempotency,
     spending: {
@@ -149,4 +151,9 @@ function outcomeOf(
 function jobsOf({ jobs, store }: FakeOptions): Pick<Services, 'jobs'> {
   const made = jobs?.(store);
   return made === undefined ? {} : { jobs: made };
+}
+
+function adaptersOf({ adapters, store }: FakeOptions): Pick<Services, 'adapters'> {
+  const made = adapters?.(store);
+  return made === undefined ? {} : { adapters: made };
 }
