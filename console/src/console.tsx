@@ -88,7 +88,7 @@ export function Console() {
       )}
       {!key.isWanted && WHOLE.has(view) && (
         <main id="main" className="whole" tabIndex={-1}>
-          {view === 'service' && <ServicePage live={live} onOff={onOff} />}
+          {view === 'service' && <ServicePage live={live} onOff={onOff} keyGeneration={key.generation} />}
           {view === 'jobs' && <JobsPage jobs={jobs} npcs={npcs ?? []} />}
           {view === 'adapters' && <AdaptersPage stamp={stamp} keyGeneration={key.generation} live={live} />}
           {view === 'compare' && (

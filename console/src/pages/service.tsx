@@ -4,14 +4,17 @@ import { Notice } from '../parts/notice.tsx';
 import { ServiceFacts, Stages } from '../parts/service-panel.tsx';
 import { SpendingPanel } from '../parts/spending-panel.tsx';
 import type { Live } from '../use-live.ts';
+import { useReplicas } from '../use-replicas.ts';
 import type { SpendingSwitch } from '../use-spending-switch.ts';
 
 interface ServicePageProps {
+  readonly keyGeneration: number;
   readonly live: Live;
   readonly onOff: SpendingSwitch;
 }
 
-export function ServicePage({ live, onOff }: ServicePageProps) {
+export function ServicePage({ live, onOff, keyGeneration }: ServicePageProps) {
+  const replicas = useReplicas(keyGeneration);
   const { readiness, status, statusTrouble } = live;
   // Everything comes at once, so that nothing is pushed about by what comes after it.
   if (live.connection === 'unknown')
@@ -37,7 +40,9 @@ export function ServicePage({ live, onOff }: ServicePageProps) {
       <section className="part" aria-labelledby="engines">
         <h2 id="engines">Engines</h2>
         <div className="wide">
-          {status?.engines && status.engines.length > 0 && <EnginesTable engines={status.engines} />}
+          {status?.engines && status.engines.length > 0 && (
+            <EnginesTable engines={status.engines} replicas={replicas.engines ?? []} />
+          )}
           {status?.engines?.length === 0 && (
             <p className="empty">
               None is configured: every line is a written one. Name some under “engines”.

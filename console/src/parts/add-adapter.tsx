@@ -69,11 +69,11 @@ export function AddAdapter({ bases, onOperation, onClose }: AddAdapterProps) {
         The gateway fetches it, refuses what is broken or hostile, checks it against the base, and keeps it.
         Nobody speaks with it before you publish it.
       </p>
-      {field('source', 'Folder, file or address', {
+      {field('source', "Folder or file on the gateway's machine, or an address (https, hf, s3)", {
         required: true,
         autoFocus: true,
-        maxLength: 2_000,
-        placeholder: 'examples/body-broker/adapters/vampire',
+        maxLength: 2_048,
+        placeholder: './examples/body-broker/adapters/vampire',
       })}
       {field('name', 'Name', {
         required: true,
@@ -98,8 +98,8 @@ export function AddAdapter({ bases, onOperation, onClose }: AddAdapterProps) {
           </select>
         </div>
       )}
-      {field('licence', 'Licence, if known', { maxLength: 200, placeholder: 'Apache-2.0' })}
-      {field('notes', 'Notes', { maxLength: 2_000 })}
+      {field('licence', 'Licence, if known', { maxLength: 100, placeholder: 'Apache-2.0' })}
+      {field('notes', 'Notes', { maxLength: 4_000 })}
       {trouble && (
         <div role="alert" className="add-tells">
           <Notice trouble={trouble} />

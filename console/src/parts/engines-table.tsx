@@ -1,8 +1,15 @@
 /** One row an engine: whether it takes lines, in words and in a shape, and what happens next if it does not. */
 import { engineState } from '../engine-state.ts';
 import type { EngineStatus } from '../wire.ts';
+import type { ReplicaView } from '../wire-adapters.ts';
 
-export function EnginesTable({ engines }: { engines: readonly EngineStatus[] }) {
+interface EnginesTableProps {
+  readonly engines: readonly EngineStatus[];
+  /** What lies on those that take adapters. */
+  readonly replicas: readonly ReplicaView[];
+}
+
+export function EnginesTable({ engines, replicas }: EnginesTableProps) {
   return (
     <table className="engines">
       <caption className="unseen">Engines</caption>
@@ -23,14 +30,18 @@ export function EnginesTable({ engines }: { engines: readonly EngineStatus[] }) 
       </thead>
       <tbody>
         {engines.map((engine) => (
-          <EngineRow key={engine.name} engine={engine} />
+          <EngineRow
+            key={engine.name}
+            engine={engine}
+            replica={replicas.find((one) => one.engine === engine.name) ?? null}
+          />
         ))}
       </tbody>
     </table>
   );
 }
 
-function EngineRow({ engine }: { engine: EngineStatus }) {
+function EngineRow({ engine, replica }: { engine: EngineStatus; replica: ReplicaView | null }) {
   const { tone, next } = engineState(engine);
   return (
     <tr data-tone={tone}>
@@ -38,6 +49,11 @@ function EngineRow({ engine }: { engine: EngineStatus }) {
         <span className="engine-name">{engine.name}</span>
         <span className="engine-model">{modelText(engine)}</span>
         <span className="engine-model">{processText(engine)}</span>
+        {replica && (
+          <a className="engine-adapters" href="#/adapters">
+            {adaptersText(replica)}
+          </a>
+        )}
       </th>
       <td className="engine-state">
         <EngineLamp engine={engine} />
@@ -75,6 +91,16 @@ function modelText({ model, model_version: version }: EngineStatus): string {
   // A version often repeats the model: `llama-3.1-8b@2026-05`.
   if (!version || version === model) return model;
   return version.startsWith(model) ? version : `${model} @ ${version}`;
+}
+
+/** More are seen where the link leads. */
+const ADAPTERS_NAMED_MAX = 4;
+
+function adaptersText({ adapters }: ReplicaView): string {
+  const resident = adapters.filter(({ stage }) => stage === 'resident').map(({ id }) => id);
+  if (resident.length === 0) return 'no adapter resident';
+  const more = resident.length - ADAPTERS_NAMED_MAX;
+  return `adapters: ${resident.slice(0, ADAPTERS_NAMED_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 function processText({ kind, version, pid }: EngineStatus): string {

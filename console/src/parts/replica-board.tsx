@@ -109,13 +109,7 @@ function MemoryBar({ engine, bytesMax }: { engine: ReplicaView; bytesMax: number
 function Place({ adapter, sinceMs }: { adapter: Residency; sinceMs: number }) {
   const stage = stageWords(adapter.stage);
   const isBusy = adapter.leases > 0;
-  const use = isBusy
-    ? `${adapter.leases} ${adapter.leases === 1 ? 'line' : 'lines'} now`
-    : adapter.stage !== 'resident'
-      ? null
-      : adapter.idle_ms === null
-        ? 'not spoken yet'
-        : `idle ${span(adapter.idle_ms + sinceMs)}`;
+  const use = useText(adapter, sinceMs);
   return (
     <li
       className="place"
@@ -129,11 +123,30 @@ function Place({ adapter, sinceMs }: { adapter: Residency; sinceMs: number }) {
       </span>
       <span className="lamp place-stage" data-tone={stage.tone}>
         <span className="lamp-shape" aria-hidden="true" />
-        {[stage.words, use].filter(Boolean).join(', ')}
+        <span>
+          {/* The full lamp says it; its use is the news. */}
+          <span className={use === null ? undefined : 'unseen'}>
+            {stage.words}
+            {use !== null && ', '}
+            {adapter.stage !== 'resident' && isBusy && `, ${linesText(adapter.leases)}`}
+          </span>
+          {use}
+        </span>
       </span>
       {adapter.reason && adapter.stage !== 'resident' && (
         <span className="place-reason">{adapter.reason}</span>
       )}
     </li>
   );
+}
+
+/** What a resident one does, and whoever else still speaks; null: its stage says all. */
+function useText({ stage, leases, idle_ms: idleMs }: Residency, sinceMs: number): string | null {
+  if (stage !== 'resident') return null;
+  if (leases > 0) return linesText(leases);
+  return idleMs === null ? 'not spoken yet' : `idle ${span(idleMs + sinceMs)}`;
+}
+
+function linesText(leases: number): string {
+  return `${count(leases)} ${leases === 1 ? 'line' : 'lines'} now`;
 }
