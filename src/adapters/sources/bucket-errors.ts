@@ -73,8 +73,7 @@ export function meaningOf(error: unknown, place: BucketPlace, key: string | null
       `${answer(failure)}: the bucket is not in the region ${place.region ?? 'us-east-1'}${region === undefined ? '; set AWS_REGION to its own' : ` but in ${region}; set AWS_REGION=${region}`}`,
       error,
     );
-  if (name === 'NoSuchBucket') return invalid(where, `there is no bucket ${bucket}${at(place)}`, { status });
-  if (status === 404) return invalid(where, `there is no object ${key ?? ''} in ${bucket}`, { status });
+  // Some stores answer 404 to a key that they do not know (versitygw 1.8.0).
   if (status === 401 || status === 403 || name === 'InvalidAccessKeyId')
     return new ServiceError(
       'adapter_unavailable',
@@ -84,6 +83,8 @@ export function meaningOf(error: unknown, place: BucketPlace, key: string | null
         details: name === 'AccessDenied' ? { reason: 'denied' } : {},
       },
     );
+  if (name === 'NoSuchBucket') return invalid(where, `there is no bucket ${bucket}${at(place)}`, { status });
+  if (status === 404) return invalid(where, `there is no object ${key ?? ''} in ${bucket}`, { status });
   if (status === 429 || status >= 500 || name === 'SlowDown' || name === 'RequestTimeout')
     return new Broken(`the store answered ${answer(failure)}`, {
       cause: error,
