@@ -4,10 +4,12 @@
  */
 
 export interface WireRequest {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'HEAD' | 'DELETE';
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
+  /** Instead of a body: a file, piece by piece, which may be larger than what should be in memory. */
+  readonly upload?: AsyncIterable<Uint8Array>;
 }
 
 export interface WireResponse {

@@ -60,3 +60,18 @@ export function refuseAnyAdapter(
     true,
   );
 }
+
+/** Some refuse the name of an adapter that they do not have as a bad request: to the ladder it is an unknown model. */
+const ABSENT =
+  /\b(?:lora|adapter)s?\b.*\b(?:not|never|unknown|unloaded)\b|\b(?:not|unknown)\b.*\b(?:lora|adapter)/i;
+
+/** A line's failure says which adapter was asked for, so that its keeper can look whether the engine has lost it. */
+export function withAdapter(failure: unknown, adapter: AdapterTrouble['adapter'] | undefined): unknown {
+  if (adapter === undefined || !(failure instanceof ServiceError)) return failure;
+  const { code, message, cause, details } = failure;
+  const isAbsent = (code === 'bad_request' || code === 'engine_error') && ABSENT.test(message);
+  return new ServiceError(isAbsent ? 'unknown_model' : code, message, {
+    cause,
+    details: { ...details, adapter: adapter.engineName },
+  });
+}

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { Engine, EngineProbe, GenerateRequest } from '../core/engine.ts';
 import { Account, count } from './account.ts';
+import { refuseAnyAdapter } from './adapter-errors.ts';
 import { AnthropicReader, anthropicRefusal } from './anthropic-wire.ts';
 import { askJson, asNotReady } from './ask-json.ts';
 import { type DriverParts, defineDriver } from './driver.ts';
@@ -77,6 +78,7 @@ function createEngine({ name, options, transport }: DriverParts<AnthropicOptions
     },
     async *generate(request, signal) {
       signal.throwIfAborted();
+      refuseAnyAdapter(name, 'anthropic', request.adapter);
       const reader = new AnthropicReader(name, new Account(request), {
         // What the trailing blanks of the prefix were would else be said twice.
         dropLeadingBlanks: options.continuesAssistant && /\s$/.test(request.assistantPrefix),

@@ -24,27 +24,47 @@ async function open(chatCase: ChatCase): Promise<Opened> {
   return { double, adapters: double.adapters, folders, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
+/** What the suite should know of a wire. */
+const SUITED: Readonly<Record<string, { readonly reloadsByItself?: boolean }>> = {
+  vllm: {},
+  sglang: { reloadsByItself: true },
+  'tensorrt-llm': {},
+  'llama-server': {},
+};
+
 const vllmCase = CHAT_CASES.find(({ kind }) => kind === 'vllm');
 assert.ok(vllmCase !== undefined);
 const openVllm = () => open(vllmCase);
 
-for (const chatCase of CHAT_CASES.filter(({ kind }) => kind === 'vllm')) {
+for (const chatCase of CHAT_CASES.filter(({ kind }) => kind in SUITED)) {
   adapterConformance(`${chatCase.kind} before ${chatCase.wire.title}`, async () => {
-    const { double, adapters, folders, ...disposable } = await open(chatCase);
+    const opened = await open(chatCase);
+    const { double, adapters, folders } = opened;
+    const state = double.double.state.adapters;
+    const good = [
+      await folders.make('lich', '7'),
+      await folders.make('lich', '8'),
+      await folders.make('ghoul', '1'),
+    ];
+    const start = () => {
+      if (adapters.traits.loads === 'start')
+        for (const { engineName, path } of good) state.hold(engineName, path);
+    };
+    start();
+    const tooLarge = await folders.make('ghoul', '3', 128);
     return {
       engine: double.engine,
       adapters,
       model: double.model,
-      good: [
-        await folders.make('lich', '7'),
-        await folders.make('lich', '8'),
-        await folders.make('ghoul', '1'),
-      ],
+      good,
       missing: folders.missing('ghoul', '2'),
-      tooLarge: await folders.make('ghoul', '3', 128),
-      restart: async () => double.double.state.adapters.restart(),
-      ...disposable,
-      [Symbol.asyncDispose]: disposable[Symbol.asyncDispose],
+      ...(adapters.traits.loads === 'start' ? {} : { tooLarge }),
+      ...SUITED[chatCase.kind],
+      restart: async () => {
+        state.restart();
+        start();
+      },
+      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
     };
   });
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { AdapterAddress } from '../core/adapter.ts';
 import type { GenerateRequest } from '../core/engine.ts';
 import { CHAT_CASES, type ChatCase } from '../testing/chat-doubles.ts';
 import { answerOver, replying } from '../testing/wire-faults.ts';
@@ -59,7 +60,8 @@ const PLAIN: readonly (readonly [ChatCase['kind'], object, string, object])[] = 
     { ...COMMON, ...RUNNING, ...NO_THINKING, priority: 0.75 },
   ],
   ['tgi', {}, '/v1/chat/completions', COMMON],
-  ['llama-server', {}, '/v1/chat/completions', { ...COMMON, ...NO_THINKING }],
+  // Without it the server's own adapters would speak.
+  ['llama-server', {}, '/v1/chat/completions', { ...COMMON, ...NO_THINKING, lora: [] }],
   ['openai', {}, '/v1/chat/completions', OPENAI],
   [
     'openai',
@@ -158,6 +160,34 @@ describe('what goes over the wire', () => {
       const { body } = await sent(chatCase, { assistantPrefix: 'I sell' });
       assert.deepEqual(body, { ...plain.body, messages: [...HI, last], ...fields });
     });
+
+  const adapter: AdapterAddress = {
+    engineName: 'lich@7-3fa9c1d2',
+    number: 7,
+    path: '/adapters/3fa9c1d2',
+    localPath: '/data/adapters/3fa9c1d2',
+    rank: 8,
+  };
+  const { engineName, number, path: folder } = adapter;
+  const ADDRESSES: readonly (readonly [ChatCase['kind'], object, object])[] = [
+    ['vllm', {}, { model: engineName }],
+    ['sglang', {}, { model: `m:${engineName}` }],
+    ['tensorrt-llm', {}, { lora_request: { lora_name: engineName, lora_int_id: number, lora_path: folder } }],
+    ['tgi', { adapters: [engineName] }, { model: engineName }],
+    ['openai-compatible', { adapters: 'models' }, { model: engineName }],
+  ];
+  for (const [kind, options, fields] of ADDRESSES)
+    it(`asks ${kind} for an adapter as it calls one`, async () => {
+      const chatCase = { kind, options: { ...options } };
+      const plain = await sent(chatCase, {});
+      const { body } = await sent(chatCase, { adapter });
+      assert.deepEqual(body, { ...plain.body, ...fields });
+    });
+
+  it('asks SGLang by a field where the name of the base has a colon', async () => {
+    const { body } = await sent({ kind: 'sglang', options: {} }, { adapter, model: 'base:7b' });
+    assert.deepEqual([body['model'], body['lora_path']], ['base:7b', engineName]);
+  });
 
   it('leaves no message open at a llama-server whose model may think, which refuses that', async () => {
     const { body } = await sent(

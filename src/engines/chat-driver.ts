@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { EngineAdapters } from '../core/adapter.ts';
 import type { Dialect } from './chat-dialect.ts';
 import { WITHOUT_THINKING } from './chat-dialect.ts';
-import { createChatEngine } from './chat-engine.ts';
+import { type ChatEngineOptions, createChatEngine } from './chat-engine.ts';
 import { createChatProbe, type Questions } from './chat-probe.ts';
 import type { Driver, DriverParts } from './driver.ts';
 import { createTokenCounter, ESTIMATING_COUNTER, type TokenizeQuestion } from './token-counter.ts';
@@ -17,16 +17,23 @@ export interface ChatWire {
   readonly questions: Questions;
   /** How the engine is asked to count tokens; left out: they are estimated. */
   readonly tokenize?: TokenizeQuestion;
-  /** How it is told of adapters; the dialect's `addressing` goes with it. Left out: it has none. */
+  /** How it is told of adapters; the dialect's `addressing` goes with it, or `address`. Left out: it has none. */
   readonly adapters?: EngineAdapters;
+  readonly address?: ChatEngineOptions['address'];
 }
 
 export function createChatDriver(
   { name, model, transport }: Pick<DriverParts<unknown>, 'name' | 'model' | 'transport'>,
-  { kind, dialect, questions, tokenize, adapters }: ChatWire,
+  { kind, dialect, questions, tokenize, adapters, address }: ChatWire,
 ): Driver {
   return {
-    engine: createChatEngine({ name, kind, transport, dialect }),
+    engine: createChatEngine({
+      name,
+      kind,
+      transport,
+      dialect,
+      ...(address === undefined ? {} : { address }),
+    }),
     probe: createChatProbe({ name, model, transport, questions }),
     counter:
       tokenize === undefined

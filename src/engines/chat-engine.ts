@@ -3,9 +3,8 @@
  * GenerateEvent out; what differs between engines is in their `Dialect`.
  */
 import type { Engine, GenerateEvent, GenerateRequest } from '../core/engine.ts';
-import { ServiceError } from '../core/errors.ts';
 import type { Transport } from '../core/transport.ts';
-import { refuseAnyAdapter } from './adapter-errors.ts';
+import { refuseAnyAdapter, withAdapter } from './adapter-errors.ts';
 import { chatBody, type Dialect, JSON_SCHEMA, stopsLeft } from './chat-dialect.ts';
 import { readChatStream } from './chat-stream.ts';
 import { cutAtStop } from './stop-strings.ts';
@@ -18,6 +17,14 @@ export interface ChatEngineOptions {
   /** Asked at each request: a supervised engine comes back on another port. */
   readonly transport: () => Transport;
   readonly dialect: Dialect;
+  /**
+   * For wires where it must be asked how an adapter is addressed now: the fields that go into this request, also into one
+   * for the base. Throws `unknown_model` when the engine does not have it.
+   */
+  readonly address?: (
+    request: GenerateRequest,
+    signal: AbortSignal,
+  ) => Promise<Readonly<Record<string, unknown>>>;
 }
 
 export function createChatEngine(options: ChatEngineOptions): Engine {
@@ -40,18 +47,20 @@ export function createChatEngine(options: ChatEngineOptions): Engine {
 }
 
 async function* answer(
-  { name, kind, transport, dialect }: ChatEngineOptions,
+  { name, kind, transport, dialect, address }: ChatEngineOptions,
   request: GenerateRequest,
   signal: AbortSignal,
 ): AsyncGenerator<GenerateEvent> {
   signal.throwIfAborted();
-  if (dialect.addressing === undefined) refuseAnyAdapter(name, kind, request.adapter);
+  if (dialect.addressing === undefined && address === undefined)
+    refuseAnyAdapter(name, kind, request.adapter);
+  const addressed = await address?.(request, signal);
   const reply = await transport().exchange(
     {
       method: 'POST',
       path: dialect.chatPath ?? '/v1/chat/completions',
       headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
-      body: JSON.stringify(chatBody(request, dialect)),
+      body: JSON.stringify({ ...chatBody(request, dialect), ...addressed }),
     },
     signal,
   );
@@ -63,7 +72,11 @@ async function* answer(
   const contentType = String(reply.headers['content-type'] ?? 'text/event-stream');
   if (reply.status === 200 && /^text\/event-stream\b/i.test(contentType)) {
     const options = { engine: name, estimatePromptTokens, maxTokens: request.maxTokens };
-    yield* readChatStream(options, reply.body, signal);
+    try {
+      yield* readChatStream(options, reply.body, signal);
+    } catch (error) {
+      throw withAdapter(error, request.adapter);
+    }
     return;
   }
   const failure =
@@ -71,27 +84,11 @@ async function* answer(
       ? await notAStream(name, contentType, reply.body)
       : await refusal(name, reply.status, reply.body, reply.headers);
   signal.throwIfAborted();
-  if (failure.details['isFiltered'] !== true) throw withAdapter(failure, request);
+  if (failure.details['isFiltered'] !== true) throw withAdapter(failure, request.adapter);
   // Refused for what the player or the persona says: no fault of the engine, and nothing to bill for.
   yield {
     type: 'finish',
     reason: 'content_filter',
     usage: { promptTokens: 0, cachedTokens: 0, completionTokens: 0, source: 'estimated' },
   };
-}
-
-/** Some refuse the name of an adapter that they do not have as a bad request: to the ladder it is an unknown model. */
-const ABSENT_ADAPTER =
-  /\b(?:lora|adapter)s?\b.*\b(?:not|never|unknown|un\w*loaded)\b|\b(?:not|unknown)\b.*\b(?:lora|adapter)/i;
-
-/** Says which adapter was asked for, so that its keeper can look whether the engine has lost it. */
-function withAdapter(failure: ServiceError, { adapter }: GenerateRequest): ServiceError {
-  if (adapter === undefined) return failure;
-  const isAbsent =
-    (failure.code === 'bad_request' || failure.code === 'engine_error') &&
-    ABSENT_ADAPTER.test(failure.message);
-  return new ServiceError(isAbsent ? 'unknown_model' : failure.code, failure.message, {
-    cause: failure.cause,
-    details: { ...failure.details, adapter: adapter.engineName },
-  });
 }

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { Engine, EngineProbe, GenerateRequest } from '../core/engine.ts';
 import { Account, count } from './account.ts';
+import { refuseAnyAdapter } from './adapter-errors.ts';
 import { askJson, asNotReady } from './ask-json.ts';
 import { type DriverParts, defineDriver } from './driver.ts';
 import { GeminiReader, geminiRefusal } from './gemini-wire.ts';
@@ -73,6 +74,7 @@ function createEngine({ name, options, transport }: DriverParts<GeminiOptions>):
     capabilities: { continuesAssistant: false, structuredOutput: 'schema', honoursPriority: false },
     async *generate(request, signal) {
       signal.throwIfAborted();
+      refuseAnyAdapter(name, 'gemini', request.adapter);
       const events = streamReply(
         {
           engine: name,

@@ -9,6 +9,7 @@ import { COMMON_SAMPLING } from './chat-dialect.ts';
 import { bearer, createChatDriver, thinking, thinkingBody } from './chat-driver.ts';
 import { type Ask, expect200, gauges, member } from './chat-probe.ts';
 import { defineDriver } from './driver.ts';
+import { createLlamaServerAdapters } from './llama-server-adapters.ts';
 
 export const llamaServer = defineDriver({
   kind: 'llama-server',
@@ -42,6 +43,7 @@ export const llamaServer = defineDriver({
           { path: '/slots', read: slotsLoad },
         ],
       },
+      ...createLlamaServerAdapters(parts),
       tokenize: {
         path: '/tokenize',
         body: (text) => ({ content: text, add_special: false }),

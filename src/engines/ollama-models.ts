@@ -48,10 +48,10 @@ export interface OllamaModels {
   loaded(signal: AbortSignal): Promise<readonly LoadedOllamaModel[]>;
   /** Its own account of a model: `details`, `model_info`, `capabilities`, `template`, …; `unknown_model` when it has none. */
   show(model: string, signal: AbortSignal): Promise<Frame>;
-  /** Brings the model of this engine into memory with the options that every request has. Takes up to minutes. */
-  load(signal: AbortSignal): Promise<void>;
-  /** Takes the model of this engine out of memory once it is idle. */
-  unload(signal: AbortSignal): Promise<void>;
+  /** Brings the model of this engine, or another, into memory with the options that every request has. Takes up to minutes. */
+  load(signal: AbortSignal, model?: string): Promise<void>;
+  /** Takes the model of this engine, or another, out of memory once it is idle. */
+  unload(signal: AbortSignal, model?: string): Promise<void>;
   /** Fetches a model; what had come of it before a cut is kept by Ollama, and a second pull goes on from there. */
   pullModel(model: string, onProgress: (progress: PullProgress) => void, signal: AbortSignal): Promise<void>;
 }
@@ -64,12 +64,17 @@ export function createOllamaModels({
 }: DriverParts<OllamaOptions>): OllamaModels {
   const ask = (method: 'GET' | 'POST', path: string, body: unknown, signal: AbortSignal) =>
     askJson({ engine, transport: transport(), method, path, body }, signal);
-  const keep = async (keepAlive: string | number, expected: 'load' | 'unload', signal: AbortSignal) => {
+  const keep = async (
+    model: string,
+    keepAlive: string | number,
+    expected: 'load' | 'unload',
+    signal: AbortSignal,
+  ) => {
     const answer = await ask(
       'POST',
       '/api/chat',
       {
-        model: own,
+        model,
         messages: [],
         stream: false,
         keep_alive: keepAlive,
@@ -80,8 +85,8 @@ export function createOllamaModels({
     if (answer['done_reason'] !== expected)
       throw new ServiceError(
         'engine_error',
-        `${engine}: asked to ${expected} ${own}, it answered done_reason ${JSON.stringify(answer['done_reason'])}`,
-        { details: { engine, model: own } },
+        `${engine}: asked to ${expected} ${model}, it answered done_reason ${JSON.stringify(answer['done_reason'])}`,
+        { details: { engine, model } },
       );
   };
   return {
@@ -94,8 +99,8 @@ export function createOllamaModels({
       })),
     loaded: async (signal) => entries(await ask('GET', '/api/ps', undefined, signal)).map(loadedModel),
     show: (model, signal) => ask('POST', '/api/show', { model }, signal),
-    load: (signal) => keep(options.keepAlive, 'load', signal),
-    unload: (signal) => keep(0, 'unload', signal),
+    load: (signal, model = own) => keep(model, options.keepAlive, 'load', signal),
+    unload: (signal, model = own) => keep(model, 0, 'unload', signal),
     pullModel: async (model, onProgress, signal) => {
       const reply = await transport().exchange(
         {

@@ -6,9 +6,11 @@
 import type { Engine, EngineProbe, GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import { Account } from './account.ts';
+import { withAdapter } from './adapter-errors.ts';
 import { askJson } from './ask-json.ts';
 import { type DriverParts, defineDriver } from './driver.ts';
 import { messagesGoingOn } from './going-on.ts';
+import { createOllamaAdapters, isAdapterOf, ollamaAdapterName } from './ollama-adapters.ts';
 import { createOllamaModels, isSameModel } from './ollama-models.ts';
 import { type OllamaOptions, ollamaOptions, runnerOptions } from './ollama-options.ts';
 import { OllamaReader } from './ollama-wire.ts';
@@ -29,6 +31,7 @@ export const ollama = defineDriver({
     // There is no endpoint that counts. What it counted itself comes back with each answer.
     counter: { count: async (text) => estimateTokens(text) },
     prepare: (signal) => createOllamaModels(parts).load(signal),
+    adapters: createOllamaAdapters(parts),
   }),
 });
 
@@ -44,17 +47,21 @@ function createEngine({ name, options, transport }: DriverParts<OllamaOptions>):
     },
     async *generate(request, signal) {
       signal.throwIfAborted();
-      yield* streamReply(
-        {
-          engine: name,
-          transport: transport(),
-          path: '/api/chat',
-          body: chatBody(request, options),
-          framing: 'ndjson',
-          reader: new OllamaReader(name, new Account(request)),
-        },
-        signal,
-      );
+      try {
+        yield* streamReply(
+          {
+            engine: name,
+            transport: transport(),
+            path: '/api/chat',
+            body: chatBody(request, options),
+            framing: 'ndjson',
+            reader: new OllamaReader(name, new Account(request)),
+          },
+          signal,
+        );
+      } catch (error) {
+        throw withAdapter(error, request.adapter);
+      }
     },
   };
 }
@@ -66,7 +73,10 @@ function createEngine({ name, options, transport }: DriverParts<OllamaOptions>):
  */
 function chatBody(request: GenerateRequest, options: OllamaOptions): Record<string, unknown> {
   return {
-    model: request.model,
+    model:
+      request.adapter === undefined
+        ? request.model
+        : ollamaAdapterName(request.adapter.engineName, request.model),
     messages: messagesGoingOn(request, options.continuesAssistant),
     stream: true,
     think: false,
@@ -114,7 +124,10 @@ function createProbe(parts: DriverParts<OllamaOptions>): EngineProbe {
       await askJson({ engine: name, transport: transport(), method: 'GET', path: '/api/version' }, signal);
     },
     ready: async (signal) => {
-      const loaded = (await models.loaded(signal)).find((each) => isSameModel(each.name, model));
+      // The base and its adapters have one place between them: whichever of them is there, the weights are.
+      const loaded = (await models.loaded(signal)).find(
+        (each) => isSameModel(each.name, model) || isAdapterOf(each.name, model),
+      );
       if (loaded === undefined)
         throw notReady(
           `${model} is not in memory; a load brings it there, \`ollama pull ${model}\` fetches it`,

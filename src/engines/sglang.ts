@@ -7,6 +7,7 @@ import { COMMON_SAMPLING } from './chat-dialect.ts';
 import { bearer, createChatDriver, thinking, thinkingBody } from './chat-driver.ts';
 import { gauges, member } from './chat-probe.ts';
 import { defineDriver } from './driver.ts';
+import { addressAtSglang, createSglangAdapters } from './sglang-adapters.ts';
 import { TOKENIZE } from './token-counter.ts';
 
 export const sglang = defineDriver({
@@ -28,7 +29,9 @@ export const sglang = defineDriver({
         reportsRunningUsage: true,
         sampling: { ...COMMON_SAMPLING, minP: 'min_p', repetitionPenalty: 'repetition_penalty' },
         body: thinkingBody(parts.options.thinking),
+        addressing: addressAtSglang,
       },
+      adapters: createSglangAdapters(parts),
       questions: {
         modelsPath: '/v1/models',
         version: { path: '/server_info', read: member('version') },

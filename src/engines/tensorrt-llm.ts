@@ -7,6 +7,7 @@ import { COMMON_SAMPLING } from './chat-dialect.ts';
 import { bearer, createChatDriver, thinking, thinkingBody } from './chat-driver.ts';
 import { gauges, member } from './chat-probe.ts';
 import { defineDriver } from './driver.ts';
+import { addressAtTensorrtLlm, createTensorrtLlmAdapters } from './tensorrt-llm-adapters.ts';
 
 export const tensorrtLlm = defineDriver({
   kind: 'tensorrt-llm',
@@ -40,7 +41,9 @@ export const tensorrtLlm = defineDriver({
           fields: (schema) => ({ response_format: { type: 'json', schema } }),
         },
         body: thinkingBody(parts.options.thinking),
+        addressing: addressAtTensorrtLlm,
       },
+      adapters: createTensorrtLlmAdapters(parts),
       questions: {
         modelsPath: '/v1/models',
         version: { path: '/version', read: member('version') },

@@ -3,6 +3,7 @@
  * because a dialogue's deadline is the only clock that matters. A redirect is a reply like any other: it is not followed,
  * so that a key never wanders to another host.
  */
+import { Readable } from 'node:stream';
 import { Pool } from 'undici';
 import { ServiceError } from '../core/errors.ts';
 import type { Transport, WireRequest, WireResponse } from '../core/transport.ts';
@@ -48,7 +49,7 @@ export function createTransport(options: TransportOptions): Transport {
           path: base + request.path,
           headers:
             options.headers === undefined ? request.headers : { ...request.headers, ...options.headers },
-          body: request.body ?? null,
+          body: request.body ?? (request.upload === undefined ? null : Readable.from(request.upload)),
         },
         exchange,
       );

@@ -7,6 +7,7 @@ import type { Engine, EngineProbe, GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import { readBody } from '../core/transport.ts';
 import { Account } from './account.ts';
+import { refuseAnyAdapter } from './adapter-errors.ts';
 import { askJson, asNotReady } from './ask-json.ts';
 import { type DriverParts, defineDriver } from './driver.ts';
 import { promptText, templateEnds } from './prompt-template.ts';
@@ -48,6 +49,7 @@ function createEngine({ name, options, transport }: DriverParts<TritonTextOption
     capabilities: { continuesAssistant: true, structuredOutput: 'none', honoursPriority: false },
     async *generate(request, signal) {
       signal.throwIfAborted();
+      refuseAnyAdapter(name, 'triton-text', request.adapter);
       const account = new Account(request);
       const events = streamReply(
         {

@@ -48,7 +48,8 @@ export async function startChatDouble(
     isLoaded: true,
     adapters: new DoubleAdapters(adapters),
   };
-  const prompts = new Set<string>();
+  /** Prompts that were read, each with the voice that it was read under. */
+  const prompts = new Map<string, string>();
   const routes = wire.routes(state);
   const server = await startWireServer(async (exchange) => {
     const { method, path, json, headers } = exchange;
@@ -75,11 +76,11 @@ async function chat(
   wire: ChatWire,
   state: DoubleState,
   exchange: WireExchange,
-  prompts: Set<string>,
+  prompts: Map<string, string>,
   say: DoubleOptions['say'],
 ): Promise<void> {
   const { body } = exchange;
-  const adapter = check(wire, state, body);
+  const adapter = await check(wire, state, body);
   const plan = spoken(
     planOf(wire, body, prompts, adapter === null ? '' : state.adapters.speak(adapter)),
     body,
@@ -91,7 +92,7 @@ async function chat(
 }
 
 /** What an engine looks at before it takes a request, and the adapter that is to speak. Throws WireFailure. */
-function check(wire: ChatWire, state: DoubleState, body: Body): string | null {
+async function check(wire: ChatWire, state: DoubleState, body: Body): Promise<string | null> {
   const unknown =
     wire.fields === undefined ? [] : Object.keys(body).filter((key) => !wire.fields?.includes(key));
   if (unknown.length > 0)
@@ -102,7 +103,7 @@ function check(wire: ChatWire, state: DoubleState, body: Body): string | null {
     );
   if (!Array.isArray(body['messages']) || body['messages'].length === 0)
     throw new WireFailure(400, 'BadRequestError', 'messages: at least one is needed');
-  const adapter = wire.addressed?.(body, state) ?? null;
+  const adapter = (await wire.addressed?.(body, state)) ?? null;
   if (wire.checksModel && adapter === null && body['model'] !== state.model)
     throw new WireFailure(404, 'NotFoundError', `The model \`${String(body['model'])}\` does not exist.`, {
       param: 'model',
@@ -113,7 +114,7 @@ function check(wire: ChatWire, state: DoubleState, body: Body): string | null {
   return adapter;
 }
 
-function planOf(wire: ChatWire, body: Body, prompts: Set<string>, voice: string): Plan {
+function planOf(wire: ChatWire, body: Body, prompts: Map<string, string>, voice: string): Plan {
   const messages = body['messages'] as readonly Message[];
   const last = messages.at(-1);
   const isOpen = last?.role === 'assistant' && wire.openMessage(body, last);
@@ -121,18 +122,20 @@ function planOf(wire: ChatWire, body: Body, prompts: Set<string>, voice: string)
   const structure = wire.structureOf(body);
   if (structure === 'json' && !/json/i.test(text))
     throw new WireFailure(400, 'invalid_request_error', "Prompt must contain the word 'json'");
+  // Where caches know no adapters, what was read under one speaks on under another.
+  const key = wire.mixesCaches === undefined ? `${voice}\n${text}` : text;
+  const readUnder = prompts.get(key);
+  const heard = wire.mixesCaches?.(body) === true ? (readUnder ?? voice) : voice;
+  prompts.set(key, heard);
   const answer = answerOf({
     said: isOpen ? tokens(last.content).length : 0,
     tokensMax: Number(body[wire.maxTokensField] ?? 16),
     stops: [(body['stop'] ?? []) as string | readonly string[]].flat(),
     structure,
-    voice,
+    voice: heard,
   });
   const prompt = tokens(text).length;
-  // Computed under one adapter it is of no use under another.
-  const read = `${voice}\n${text}`;
-  const cached = prompts.has(read) ? prompt - 1 : 0;
-  prompts.add(read);
+  const cached = readUnder === heard ? prompt - 1 : 0;
   const { end } = answer;
   const isEchoed = isOpen && wire.echoesOpenMessage?.(body) === true;
   const pieces = isEchoed ? [last.content, ...answer.pieces] : answer.pieces;

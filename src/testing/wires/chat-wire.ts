@@ -43,7 +43,9 @@ export interface ChatWire {
    * The adapter that this body asks for, by its name; null: the base. Throws WireFailure. Left out: whatever the model is
    * called, it is the base.
    */
-  readonly addressed?: (body: Body, state: DoubleState) => string | null;
+  readonly addressed?: (body: Body, state: DoubleState) => string | null | Promise<string | null>;
+  /** Whether what was read under one adapter is used under another for this body; left out: never. */
+  readonly mixesCaches?: (body: Body) => boolean;
   /** Null when these headers may pass. */
   readonly unauthorized?: (headers: Readonly<Record<string, unknown>>) => WireFailure | null;
   /** Fields of the body that it takes; left out: it ignores what it does not know. */

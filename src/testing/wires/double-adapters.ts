@@ -12,7 +12,7 @@ export interface AdapterFile {
 
 export interface HeldAdapter {
   readonly path: string;
-  /** Its number at wires that have numbers: how many were loaded before it. */
+  /** Its number at wires that have numbers: the asker's own, or how many were loaded before it. */
   readonly id: number;
 }
 
@@ -52,6 +52,8 @@ export class DoubleAdapters {
   };
   /** In the order of their loading. */
   readonly held = new Map<string, HeldAdapter>();
+  /** The paths of all that were ever loaded, for engines that load again what is asked for. */
+  readonly remembered = new Map<string, string>();
   /** Names that spoke, in the order of their first line. */
   readonly spoken: string[] = [];
   takesCalls: boolean;
@@ -81,8 +83,8 @@ export class DoubleAdapters {
     return await this.#read(folder);
   }
 
-  hold(name: string, folder: string): void {
-    this.held.set(name, { path: folder, id: this.loads });
+  hold(name: string, folder: string, id = this.loads): void {
+    this.held.set(name, { path: folder, id });
     this.loads += 1;
     this.taken += 1;
   }
@@ -103,6 +105,7 @@ export class DoubleAdapters {
   /** The process is another one. */
   restart(): void {
     this.held.clear();
+    this.remembered.clear();
     this.spoken.length = 0;
     this.taken = 0;
   }

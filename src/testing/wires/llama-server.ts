@@ -3,10 +3,23 @@
  * content, a comment as a sign of life, timings on the last chunk, 503 to everything while it loads, and a router that
  * lists models which are not loaded.
  */
-import { type ChatWire, COMMON_WIRE, WireFailure } from './chat-wire.ts';
+import { type Body, type ChatWire, COMMON_WIRE, type DoubleState, WireFailure } from './chat-wire.ts';
 import { metrics, page, tokenize, whileLoaded } from './pages.ts';
 
 const LOADING = new WireFailure(503, 'unavailable_error', 'Loading model');
+
+/** By its place on the command line. A body that says nothing gets what the server was started with: the first of them. */
+function addressed(body: Body, { adapters }: DoubleState): string | null {
+  const names = [...adapters.held.keys()];
+  const list = body['lora'] as readonly { readonly id: number; readonly scale: number }[] | undefined;
+  if (list === undefined) return names[0] ?? null;
+  const wanted = list.find(({ scale }) => scale > 0);
+  if (wanted === undefined) return null;
+  const name = names[wanted.id];
+  if (name === undefined)
+    throw new WireFailure(400, 'invalid_request_error', `invalid adapter id: ${wanted.id}`);
+  return name;
+}
 
 export const LLAMA_SERVER_WIRE: ChatWire = {
   ...COMMON_WIRE,
@@ -18,6 +31,9 @@ export const LLAMA_SERVER_WIRE: ChatWire = {
     owned_by: 'llamacpp',
     status: { value: isLoaded ? 'loaded' : 'unloaded' },
   }),
+  addressed,
+  // #26207: only a prompt that is read anew is read under the adapter that was asked for.
+  mixesCaches: (body) => body['cache_prompt'] !== false,
   // The last message of an assistant is left open, whatever the body says.
   openMessage: () => true,
   // b11434, as run in 2026-11: without vLLM's word for it the message comes again in the first chunk.
@@ -32,6 +48,17 @@ export const LLAMA_SERVER_WIRE: ChatWire = {
     'GET /props': page({ total_slots: 4, build_info: 'b6600-1a2b3c4d', model_path: 'ghoul.gguf' }),
     'GET /metrics': metrics(state, 'llamacpp:requests_processing', 'llamacpp:requests_deferred'),
     'GET /slots': page([]),
+    'GET /lora-adapters': async ({ json }) =>
+      json(
+        200,
+        [...state.adapters.held.values()].map(({ path }, id) => ({
+          id,
+          path: `${path}/adapter.gguf`,
+          scale: 1,
+          task_name: '',
+          prompt_prefix: '',
+        })),
+      ),
     'POST /tokenize': tokenize('content', (count) => ({ tokens: Array.from({ length: count }, () => 1) })),
   }),
 };

@@ -3,6 +3,7 @@
  * server/routes.go), words instead of a model. Vendor's own client `ollama` 0.6.4 judges it. It loads before it speaks,
  * reloads when a runner option changes, and counts both.
  */
+import { createHash } from 'node:crypto';
 import { startWireServer, type WireExchange, type WireHandler, type WireServer } from './wire-server.ts';
 import { answerOf } from './words.ts';
 
@@ -11,6 +12,10 @@ export interface OllamaDouble extends WireServer {
   readonly loads: number;
   /** What `/api/ps` tells about the model in memory. */
   readonly memory: { size: number; sizeVram: number };
+  /** Models that were made of a base and an adapter: the SHA-256 of the adapter's file, by name. */
+  readonly made: Map<string, string>;
+  /** The process ends and another begins: memory is empty, the disk is as it was. */
+  restart(): void;
 }
 
 interface Loaded {
@@ -26,10 +31,14 @@ const INSTALLED = ['m:latest', 'spare:7b'];
 /** `chat` replaces how it speaks, byte by byte. */
 export async function startOllamaDouble(chat: WireHandler = speak): Promise<OllamaDouble> {
   const state: { loaded: Loaded | null; loads: number } = { loaded: null, loads: 0 };
+  const made = new Map<string, string>();
+  const blobs = new Set<string>();
+  const isInstalled = (model: unknown) =>
+    INSTALLED.includes(tagged(String(model))) || made.has(String(model));
   const memory = { size: 4_000_000_000, sizeVram: 4_000_000_000 };
   const routes: Readonly<Record<string, WireHandler>> = {
     'GET /api/version': async ({ json }) => json(200, { version: '0.33.0-rc2' }),
-    'GET /api/tags': async ({ json }) => json(200, { models: INSTALLED.map(installed) }),
+    'GET /api/tags': async ({ json }) => json(200, { models: [...INSTALLED, ...made.keys()].map(installed) }),
     'GET /api/ps': async ({ json }) =>
       json(200, {
         models:
@@ -58,6 +67,24 @@ export async function startOllamaDouble(chat: WireHandler = speak): Promise<Olla
           })
         : json(404, { error: `model '${String(body['model'])}' not found` }),
     'POST /api/pull': pull,
+    'POST /api/create': async ({ body, json }) => {
+      const { model, from, adapters } = body;
+      const files = Object.entries((adapters ?? {}) as Readonly<Record<string, string>>);
+      const [file] = files;
+      if (!isInstalled(from)) json(200, { error: `pull model manifest: file does not exist` });
+      else if (file === undefined || files.length > 1)
+        json(400, { error: 'only one adapter is currently supported' });
+      else if (!file[0].endsWith('.gguf')) json(400, { error: 'unknown type' });
+      else if (!blobs.has(file[1])) json(400, { error: `open blobs/${file[1]}: no such file or directory` });
+      else {
+        made.set(String(model), file[1]);
+        json(200, { status: 'success' });
+      }
+    },
+    'DELETE /api/delete': async ({ body, json }) => {
+      if (made.delete(String(body['model']))) json(200, null);
+      else json(404, { error: `model '${String(body['model'])}' not found` });
+    },
     'POST /api/chat': async (exchange) => {
       const { body, json } = exchange;
       if (!isInstalled(body['model'])) {
@@ -86,14 +113,42 @@ export async function startOllamaDouble(chat: WireHandler = speak): Promise<Olla
     },
   };
   const server = await startWireServer(async (exchange) => {
-    const route = routes[`${exchange.method} ${exchange.path}`];
+    const { method, path } = exchange;
+    const blob = /^\/api\/blobs\/(sha256:[0-9a-f]{64})$/.exec(path)?.[1];
+    if (blob !== undefined) return blobRoute(exchange, blob, blobs);
+    const route = routes[`${method} ${path}`];
     if (route === undefined) exchange.json(404, { error: '404 page not found' });
     else await route(exchange);
   });
   return Object.defineProperties(server, {
     loads: { get: () => state.loads },
     memory: { value: memory },
+    made: { value: made },
+    restart: {
+      value: () => {
+        state.loaded = null;
+      },
+    },
   }) as OllamaDouble;
+}
+
+/** Kept under its digest, which must be true. */
+function blobRoute(
+  { method, bytes, response, json }: WireExchange,
+  digest: string,
+  blobs: Set<string>,
+): void {
+  if (method === 'HEAD') {
+    response.writeHead(blobs.has(digest) ? 200 : 404).end();
+    return;
+  }
+  const got = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  if (got !== digest) {
+    json(400, { error: `digest mismatch, expected "${digest}", got "${got}"` });
+    return;
+  }
+  blobs.add(digest);
+  response.writeHead(201).end();
 }
 
 /** What `needsReload` in server/sched.go compares. */
@@ -111,6 +166,8 @@ export async function speak(exchange: WireExchange): Promise<void> {
     tokensMax: options.num_predict ?? 16,
     stops: options.stop ?? [],
     structure: (body['format'] ?? null) as Readonly<Record<string, unknown>> | null,
+    // Of a model that was made for us, the digits of the adapter's digest.
+    voice: /-([0-9a-f]{8})\.[0-9a-f]{8}$/.exec(String(body['model']))?.[1] ?? '',
   });
   const doneReason = end === 'limit' ? 'length' : 'stop';
   if (body['stream'] === false) {
@@ -195,10 +252,6 @@ function details() {
     parameter_size: '7.2B',
     quantization_level: 'Q4_0',
   };
-}
-
-function isInstalled(model: unknown): boolean {
-  return INSTALLED.includes(tagged(String(model)));
 }
 
 function tagged(model: string): string {

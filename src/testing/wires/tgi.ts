@@ -13,6 +13,7 @@ export const TGI_WIRE: ChatWire = {
   card: ({ model }) => ({ id: model, object: 'model', created: 0, owned_by: model }),
   // It serves its model whatever it is called; another name would be an adapter.
   checksModel: true,
+  addressed: ({ model }, { adapters }) => (adapters.held.has(String(model)) ? String(model) : null),
   structureOf: (body) => {
     if (Array.isArray(body['stop']) && body['stop'].length > 4)
       throw new WireFailure(422, 'validation', '`stop_sequences` may not be more than 4');

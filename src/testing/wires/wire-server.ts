@@ -14,7 +14,9 @@ export interface WireExchange {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: http.IncomingHttpHeaders;
-  /** The JSON of the body; empty where there was none. */
+  /** The body as it came. */
+  readonly bytes: Buffer;
+  /** The JSON of the body; empty where there was none, or where it says that it is something else. */
   readonly body: Readonly<Record<string, unknown>>;
   readonly response: http.ServerResponse;
   /** Aborts when the client hangs up. */
@@ -65,7 +67,7 @@ export async function startWireServer(handle: WireHandler, places = 16): Promise
     response.on('close', () => gone.abort(new Error('the client hung up')));
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const exchange = exchangeOf(request, Buffer.concat(chunks).toString('utf8'), response, gone.signal, work);
+    const exchange = exchangeOf(request, Buffer.concat(chunks), response, gone.signal, work);
     asked.push(exchange);
     await handle(exchange);
   }
@@ -99,18 +101,20 @@ export async function startWireServer(handle: WireHandler, places = 16): Promise
 
 function exchangeOf(
   request: http.IncomingMessage,
-  text: string,
+  bytes: Buffer,
   response: http.ServerResponse,
   closed: AbortSignal,
   work: EngineWork,
 ): WireExchange {
   const url = new URL(request.url ?? '/', 'http://double');
+  const isJson = bytes.length > 0 && request.headers['content-type'] !== 'application/octet-stream';
   return {
     method: request.method ?? 'GET',
     path: url.pathname,
     query: url.searchParams,
     headers: request.headers,
-    body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
+    bytes,
+    body: isJson ? (JSON.parse(bytes.toString('utf8')) as Record<string, unknown>) : {},
     response,
     closed,
     work,
