@@ -51,6 +51,18 @@ export interface Gateway extends AsyncDisposable {
   npcs(signal: AbortSignal): Promise<readonly Npc[]>;
   /** What was spent today; switches paid engines first where `off` is not null. */
   spending(off: boolean | null, signal: AbortSignal): Promise<SpendingToday>;
+  /** Where it answers, as people write it. */
+  readonly origin: string;
+  /** One call of the operator's API; the reply is checked. Null: a reply without a body. Throws what the gateway says. */
+  call<T>(schema: z.ZodType<T>, request: GatewayCall, signal: AbortSignal): Promise<T>;
+  /** Follows an address as events, until the gateway ends it. Leaving the loop, or aborting, hangs up. */
+  follow(path: string, signal: AbortSignal): AsyncIterable<SseEvent>;
+}
+
+export interface GatewayCall {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly body?: Readonly<Record<string, unknown>>;
 }
 
 export interface GatewayFlags {
@@ -75,7 +87,19 @@ export function openGateway({ url, key }: GatewayFlags, { environment }: Runtime
   });
   const token = key ?? environment['GREENROOM_KEY'];
   const headers = token === undefined || token === '' ? {} : { authorization: `Bearer ${token}` };
+  const json = { ...headers, 'content-type': 'application/json' };
   return {
+    origin: address.origin,
+    call: async (schema, { method, path, body }, signal) => {
+      const request =
+        body === undefined
+          ? { method, path, headers }
+          : { method, path, headers: json, body: JSON.stringify(body) };
+      const reply = await ask(transport, address.origin, request, signal);
+      const text = (await readBody(reply.body, BODY_BYTES_MAX)).toString('utf8');
+      return checked(schema, text === '' ? 'null' : text, `${method} ${path}`);
+    },
+    follow: (path, signal) => follow(transport, address.origin, path, headers, signal),
     say: (body, signal) => listen(transport, address.origin, '/v1/dialogue', headers, body, signal),
     npcs: async (signal) => {
       const request = { method: 'GET', path: '/v1/npcs', headers } as const;
@@ -85,7 +109,6 @@ export function openGateway({ url, key }: GatewayFlags, { environment }: Runtime
     },
     spending: async (off, signal) => {
       const path = '/admin/v1/spending';
-      const json = { ...headers, 'content-type': 'application/json' };
       const reply = await ask(
         transport,
         address.origin,
@@ -132,6 +155,36 @@ async function* listen(
   throw new ServiceError('engine_error', 'the stream ended without `done`: the gateway stopped half-way');
 }
 
+async function* follow(
+  transport: Transport,
+  origin: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): AsyncGenerator<SseEvent> {
+  const request = { method: 'GET', path, headers: { ...headers, accept: 'text/event-stream' } } as const;
+  const reply = await ask(transport, origin, request, signal);
+  try {
+    for await (const event of decodeSse(reply.body, { maxEventBytes: BODY_BYTES_MAX })) {
+      if (signal.aborted) throw signal.reason;
+      if (event.event === 'error') throw toldIn(event.data);
+      yield event;
+    }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    if (error instanceof ServiceError) throw error;
+    throw new ServiceError('engine_unavailable', `the line to ${origin} broke: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  if (signal.aborted) throw signal.reason;
+}
+
+function toldIn(data: string): ServiceError {
+  const { code, message } = checked(errorSchema, data, 'error');
+  return new ServiceError(codeOf(code), message);
+}
+
 /** Null for events that say nothing to people. Throws what an `error` event tells. */
 function heardOf({ event, data }: SseEvent): HeardEvent | null {
   switch (event) {
@@ -142,16 +195,14 @@ function heardOf({ event, data }: SseEvent): HeardEvent | null {
       return { type: 'action', ...checked(actionSchema, data, event) };
     case 'done':
       return { type: 'done', done: checked(doneSchema, data, event) };
-    case 'error': {
-      const { code, message } = checked(errorSchema, data, event);
-      throw new ServiceError(codeOf(code), message);
-    }
+    case 'error':
+      throw toldIn(data);
     default:
       return null;
   }
 }
 
-/** A reply of 200, or the error that it tells. */
+/** A reply of success, or the error that it tells. */
 async function ask(
   transport: Transport,
   origin: string,
@@ -170,7 +221,7 @@ async function ask(
       { cause: error },
     );
   }
-  if (reply.status === 200) return reply;
+  if (reply.status >= 200 && reply.status < 300) return reply;
   const text = (await readBody(reply.body, BODY_BYTES_MAX)).toString('utf8');
   const problem = problemSchema.safeParse(parsed(text));
   if (problem.success) throw new ServiceError(codeOf(problem.data.code), problem.data.detail);
@@ -180,11 +231,13 @@ async function ask(
   );
 }
 
-function codeOf(code: string): ErrorCode {
+/** The code that a gateway said, as far as this version knows it. */
+export function codeOf(code: string): ErrorCode {
   return Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'engine_error';
 }
 
-function checked<T>(schema: z.ZodType<T>, text: string, what: string): T {
+/** A reply as this version reads it. Throws `engine_error` for another. */
+export function checked<T>(schema: z.ZodType<T>, text: string, what: string): T {
   const result = schema.safeParse(parsed(text));
   if (result.success) return result.data;
   const [issue] = result.error.issues;

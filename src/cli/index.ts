@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { ERRORS, ServiceError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { realRuntime } from '../runtime.ts';
+import { adaptersVerb } from './adapters.ts';
 import { castVerb } from './cast.ts';
 import { chatVerb } from './chat.ts';
 import { configVerb } from './config.ts';
@@ -19,6 +20,7 @@ import { spendingVerb } from './spending.ts';
 export type Verb = (program: Command, runtime: Runtime, signal: AbortSignal) => void;
 
 const VERBS: readonly Verb[] = [
+  adaptersVerb,
   castVerb,
   chatVerb,
   configVerb,
