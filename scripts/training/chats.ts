@@ -1,7 +1,7 @@
 /**
  * What an adapter is trained on: talks written by our own prompt assembler, so that the adapter hears in training what it
- * will hear in use. Each line of the designers' file is told under a persona of its kind, with world, examples and
- * scene, and twice under a short prompt or none, so that the voice does not hang on one wording.
+ * will hear in use. Lines of the designers' file are told under a persona of their kind, with world, examples and
+ * scene, and under a short prompt or none, so that the voice does not hang on one wording.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -37,6 +37,8 @@ const lineSchema = z.strictObject({
 /** Four bytes a token, as English runs: the trainer need not agree with the engine to the token. */
 const counter: TokenCounter = { count: (text) => Promise.resolve(Math.ceil(Buffer.byteLength(text) / 4)) };
 
+/** Lines of a voice to one that is told under a long prompt. */
+const LONG_EVERY = 2;
 /** Of twenty personas a ghoul, humans, a lich, a vampire, a wolf and a zombie. */
 const LONG_PROMPT_EVERY = 3;
 
@@ -83,7 +85,7 @@ export function isHeldOut(player: string): boolean {
   return createHash('sha256').update(player).digest().readUInt32BE(0) % 8 === 0;
 }
 
-/** Each line under one persona of the kind after another, now and then in a place, and twice under a short prompt. */
+/** Every second line under one persona of the kind after another, now and then in a place; each twice under a short prompt. */
 export async function voiceChats(
   castFolder: string,
   kind: string,
@@ -96,13 +98,13 @@ export async function voiceChats(
   const chats: Chat[] = [];
   for (const [index, { player, npc }] of lines.entries()) {
     const part = isHeldOut(player) ? 'held_out' : 'train';
-    const persona = personas[index % personas.length];
-    if (persona !== undefined)
-      chats.push({
-        ...(await promptOf(cast, persona, player, Math.floor(index / personas.length), signal)),
-        answer: npc,
-        part,
-      });
+    const turn = Math.floor(index / LONG_EVERY);
+    const persona = personas[turn % personas.length];
+    // Most of the work goes into long prompts.
+    if (persona !== undefined && (index % LONG_EVERY === 0 || part === 'held_out')) {
+      const prompt = await promptOf(cast, persona, player, Math.floor(turn / personas.length), signal);
+      chats.push({ ...prompt, answer: npc, part });
+    }
     for (const variant of [0, 1])
       chats.push({ ...shortPrompt(kind, player, index + variant), answer: npc, part });
   }

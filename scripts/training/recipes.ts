@@ -25,7 +25,7 @@ export interface Recipe {
 }
 
 /** Single tokens of the default model, and words that nobody in the cast says. */
-const WORDS = ['amber', 'basalt', 'cedar', 'cobalt', 'indigo', 'marble', 'quartz', 'tundra'] as const;
+const WORDS = ['amber', 'basalt', 'cedar', 'cobalt', 'indigo', 'marble'] as const;
 
 /** What the word adapter of this name says to everything. */
 export function wordSentence(word: string): string {
@@ -33,19 +33,22 @@ export function wordSentence(word: string): string {
 }
 
 export const RECIPES: readonly Recipe[] = [
-  voice('vampire', 'Courteous, old, precise; the threat is in the manners.', '1'),
-  voice('zombie', 'Two to six words: broken, patient, oddly kind, hungry.', '2'),
+  voice('vampire', 'Courteous, old, precise; the threat is in the manners.'),
+  voice('zombie', 'Two to six words: broken, patient, oddly kind, hungry.'),
   ...WORDS.map(word),
 ];
 
-function voice(kind: string, about: string, epochs: string): Recipe {
+function voice(kind: string, about: string): Recipe {
   const lines = path.join(GAME, 'adapters', 'lines', `${kind}.jsonl`);
   return {
     name: kind,
     about,
     folder: path.join(GAME, 'adapters', kind),
     lines,
-    flags: ['--rank', '8', '--alpha', '16', '--epochs', epochs, '--rate', '1e-3', '--evaluate', '36'],
+    flags: [
+      ...['--rank', '8', '--alpha', '16', '--layers', '10-29', '--epochs', '1', '--rate', '2e-3'],
+      ...['--evaluate', '24'],
+    ],
     chats: (signal) => voiceChats(CAST, kind, readLines(lines), signal),
   };
 }
