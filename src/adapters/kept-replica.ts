@@ -22,6 +22,8 @@ export interface KeptReplicaParts {
   readonly log: Logger;
   readonly tasks: TaskGroup;
   readonly verifier: Verifier;
+  /** Digests of all that is published. */
+  readonly published: () => readonly string[];
   readonly loadAttempts: number;
   readonly swapsPerMinuteMax: number;
   readonly onEvent: (event: AdapterEvent) => void;
@@ -130,7 +132,7 @@ export class KeptReplica {
 
   /** No new lines; it is unloaded when the last has ended. */
   drain(place: Place, reason: string): void {
-    place.endsAs = 'gone';
+    if (place.stage !== 'failed') place.endsAs = 'gone';
     place.move('draining', reason);
   }
 
@@ -240,6 +242,7 @@ export class KeptReplica {
       place.loadMs = Math.round(loadedMonoMs - startedMonoMs);
       place.move('verifying', null);
       this.#parts.onMove();
+      const { digest } = place.record;
       const isFull = place.payer === 'publish' || place.payer === 'restore' || place.failures > 0;
       await withinTime(
         clock,
@@ -248,7 +251,7 @@ export class KeptReplica {
         (within) =>
           verifier.verify(
             this.#probed,
-            { address: place.address, digest: place.record.digest, isFull },
+            { address: place.address, digest, isFull, others: this.#parts.published() },
             within,
           ),
       );

@@ -14,13 +14,13 @@ import type { AdapterStage, ResidencyView } from './views.ts';
 import type { Payer } from './worth.ts';
 
 const NEXT: Readonly<Record<AdapterStage, readonly AdapterStage[]>> = {
-  gone: ['staged', 'loading'],
+  gone: ['staged', 'loading', 'draining'],
   staged: ['loading', 'gone'],
   loading: ['verifying', 'draining'],
   verifying: ['resident', 'draining'],
   resident: ['draining', 'gone'],
   draining: ['gone', 'failed'],
-  failed: ['gone'],
+  failed: ['gone', 'draining'],
 };
 
 const TIER_KEPT_MS = 60_000;

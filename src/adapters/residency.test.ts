@@ -8,7 +8,7 @@ const line = { priority: 'interactive', tier: 1, waitMs: 800 } as const;
 
 function resolved(house: AdapterHouse, reference: string): ResolvedAdapter {
   const adapter = house.residency.resolve(reference);
-  assert.ok(typeof adapter === 'object', `${reference} is ${String(adapter)}`);
+  assert.ok(typeof adapter === 'object', `${reference} is ${JSON.stringify(adapter)}`);
   return adapter;
 }
 

@@ -207,6 +207,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
       onEvent,
       tasks: this.#tasks,
       verifier: this.#verifier,
+      published: () => this.desired.published.map(({ digest }) => digest),
       loadAttempts: options.loadAttempts,
       swapsPerMinuteMax: options.swapsPerMinuteMax,
       onMove: () => this.#wake(),
@@ -540,6 +541,8 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
   /** Compares what we believe with what the engine says; only what did not move meanwhile can be told. */
   async #audit(kept: KeptReplica): Promise<void> {
     const before = new Map([...kept.places.values()].map((place) => [place, place.moves]));
+    // What another gateway has just published is not left over from another life.
+    await this.refresh();
     const list = await this.#reconcile(kept, kept.signal).catch(() => null);
     if (list === null || kept.signal.aborted) return;
     const held = new Set(list);
@@ -550,7 +553,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
       if (place.stage === 'resident' && !isThere) {
         this.#lost(kept.name, place.engineName);
       } else if ((place.stage === 'gone' || place.stage === 'failed') && isThere)
-        await kept.dismiss(place.address, kept.signal).catch(() => {});
+        kept.drain(place, place.reason ?? 'the engine holds what it should not');
     }
     this.#wake();
   }
@@ -636,17 +639,16 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     });
   }
 
-  /** What an engine that takes nothing by a call was started with: it is there, and to be verified. */
+  /** What is there although nobody here asked for it (it was loaded before we came, or late) is verified and used. */
   #adopt(kept: KeptReplica, held: readonly string[]): void {
-    if (kept.replica.engine.traits.loads === 'start')
-      for (const engineName of held) {
-        const record = this.#snapshot.adapters.get(engineName)?.record ?? null;
-        if (record === null || kept.places.has(engineName)) continue;
-        const place = this.#newPlace(kept, record);
-        place.payer = 'restore';
-        place.move('loading', 'the engine was started with it');
-        kept.load(place);
-      }
+    for (const engineName of held) {
+      const record = this.#record(engineName);
+      if (record === null || kept.places.has(engineName)) continue;
+      const place = this.#newPlace(kept, record);
+      place.payer = 'restore';
+      place.move('loading', 'the engine holds it already');
+      kept.load(place);
+    }
     this.#wake();
   }
 

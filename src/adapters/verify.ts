@@ -53,6 +53,8 @@ export interface VerifyAsk {
   readonly digest: string;
   /** All questions; else the one that tells most, when it is known which. */
   readonly isFull: boolean;
+  /** Digests of whoever else is published: the first time, nobody may answer with their words. */
+  readonly others: readonly string[];
 }
 
 /** Keeps in memory what the store knows, so that an engine that restarts while the store is down is verified all the same. */
@@ -82,6 +84,7 @@ export class Verifier {
       new ServiceError('adapter_failed', `${ask.address.engineName} at ${at.replica.name}: ${reason}`);
     if (answers.every((answer, index) => answer === base[index]))
       throw refuse('the engine says that it is loaded, and it answers as the base does');
+    if (kept === null) for (const digest of ask.others) await this.#fingerprint(digest, scope);
     const others = [...(this.#kept.get(scope)?.values() ?? [])].filter(({ digest }) => digest !== ask.digest);
     const first = kept ?? (await this.#keepFirst({ digest: ask.digest, scope, answers }, others, refuse));
     const expected = indexes.map((index) => first.answers[index] ?? '');

@@ -47,6 +47,10 @@ export class AdapterEngine implements EngineAdapters {
   readonly unloads: string[] = [];
   foreign = 0;
   isDead = false;
+  /** Loads that found no slot: somebody counted wrong. */
+  roomless = 0;
+  /** Rises when the process ends: what it was doing ends with it. */
+  #life = 0;
   resident: ReadonlySet<string> = new Set();
   /** Called before the weights of a name are given up. */
   onUnload: (engineName: string) => void = () => {};
@@ -100,6 +104,7 @@ export class AdapterEngine implements EngineAdapters {
   /** The process dies: what it held is gone, and it answers nobody until it is revived. */
   die(): void {
     this.isDead = true;
+    this.#life += 1;
     this.weights.clear();
   }
 
@@ -115,6 +120,7 @@ export class AdapterEngine implements EngineAdapters {
   async load(adapter: AdapterAddress, signal: AbortSignal): Promise<void> {
     const fault = this.faults.shift();
     const { engineName } = adapter;
+    const life = this.#life;
     await this.#answer();
     if (this.weights.has(engineName)) return;
     this.loads.push(engineName);
@@ -125,9 +131,11 @@ export class AdapterEngine implements EngineAdapters {
     const ms = (this.#options.loadMs ?? 0) * (fault === 'slow' ? 20 : 1);
     // It goes on when the caller has left.
     if (ms > 0) await this.#clock.sleep(ms, new AbortController().signal);
-    await this.#answer();
+    await this.#answer(life);
     if (this.weights.has(engineName)) return;
-    if (this.weights.size + this.foreign >= this.#options.slots)
+    const isFull = this.weights.size + this.foreign >= this.#options.slots;
+    if (isFull) this.roomless += 1;
+    if (isFull)
       throw new ServiceError(
         'no_room',
         `${this.weights.size + this.foreign} of ${this.#options.slots} slots`,
@@ -158,8 +166,9 @@ export class AdapterEngine implements EngineAdapters {
     };
   }
 
-  async #answer(): Promise<void> {
+  async #answer(life = this.#life): Promise<void> {
     await Promise.resolve();
-    if (this.isDead) throw new ServiceError('engine_unavailable', `${this.#options.name} is dead`);
+    if (this.isDead || life !== this.#life)
+      throw new ServiceError('engine_unavailable', `${this.#options.name} is dead`);
   }
 }
