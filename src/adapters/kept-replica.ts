@@ -4,11 +4,11 @@
  * Whatever a load came to, its end is known: resident, or unloaded again and either tried later or failed.
  */
 import type { AdapterAddress, HeldAdapters } from '../core/adapter.ts';
+import type { AdapterEvent } from '../core/adapter-event.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import { linkSignals } from '../lib/abort.ts';
 import type { TaskGroup } from '../lib/async.ts';
-import type { AdapterEvent } from './events.ts';
 import type { Place } from './place.ts';
 import type { AdapterReplica } from './replica.ts';
 import { isHeld, type PlanReplica } from './room.ts';

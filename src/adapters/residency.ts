@@ -15,13 +15,13 @@ import {
   engineNameOf,
   type ResolvedAdapter,
 } from '../core/adapter.ts';
+import type { AdapterEvent } from '../core/adapter-event.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import { linkSignals } from '../lib/abort.ts';
 import { TaskGroup } from '../lib/async.ts';
 import { adapterNumber, addressOf } from './address.ts';
 import { Demands } from './demand.ts';
-import type { AdapterEvent } from './events.ts';
 import { KeptReplica } from './kept-replica.ts';
 import type { AdaptersOptions } from './options.ts';
 import { Place } from './place.ts';

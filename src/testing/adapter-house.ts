@@ -1,9 +1,9 @@
 /** A gateway's keeping of adapters over engines that are doubles, on a clock of its own: for tests of residency and publish. */
 
-import type { AdapterEvent } from '../adapters/events.ts';
 import { Publisher } from '../adapters/publish.ts';
 import { Residency, type ResidencyParts } from '../adapters/residency.ts';
 import { type AdapterRecord, adapterId } from '../core/adapter.ts';
+import type { AdapterEvent } from '../core/adapter-event.ts';
 import type { Logger } from '../core/runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import { AdapterEngine, type AdapterEngineOptions } from './adapter-engine.ts';

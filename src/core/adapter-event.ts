@@ -1,13 +1,13 @@
 /** What happens to adapters, as plain values: for metrics and for whoever watches. Told once, at the moment it happens. */
-import type { AdapterAbsence } from '../core/adapter.ts';
-import type { Payer } from './worth.ts';
+import type { AdapterAbsence, AdapterWish } from './adapter.ts';
 
 export type AdapterEvent =
   | {
       readonly type: 'loaded';
       readonly engine: string;
       readonly id: string;
-      readonly payer: Payer;
+      /** Who asked for it: `publish`, `restore`, `pin`, `interactive`, `ambient`, `spread`, `hot`, `hint`. */
+      readonly payer: string;
       readonly loadMs: number;
       readonly verifyMs: number;
     }
@@ -35,7 +35,7 @@ export type AdapterEvent =
   /** A line's wish has ended: null when it has its adapter. */
   | {
       readonly type: 'wanted';
-      readonly priority: 'interactive' | 'ambient' | 'hint';
+      readonly priority: AdapterWish['priority'];
       readonly absence: AdapterAbsence | null;
       readonly waitedMs: number;
     };
