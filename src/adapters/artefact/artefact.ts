@@ -61,7 +61,7 @@ export interface ArtefactLimits {
   readonly rankMax: number;
   /** Most bytes of weights. */
   readonly bytesMax: number;
-  /** Most bytes of a safetensors or GGUF header. */
+  /** Most bytes of a safetensors or GGUF header; it is parsed in one go, and thousands of tensors need one megabyte. */
   readonly headerBytesMax: number;
   readonly tensorsMax: number;
   /** Most bytes of adapter_config.json. */
@@ -73,7 +73,7 @@ export interface ArtefactLimits {
 export const ARTEFACT_LIMITS: ArtefactLimits = {
   rankMax: 64,
   bytesMax: 2_000_000_000,
-  headerBytesMax: 16 * 1_048_576,
+  headerBytesMax: 4 * 1_048_576,
   tensorsMax: 8_192,
   configBytesMax: 1_048_576,
   filesMax: 256,

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type GgufField, planGguf } from '../../lib/gguf-write.ts';
+import { cacheDirectory, modelPaths } from '../../models/cache.ts';
+import { DEFAULT_MODEL, findModel } from '../../models/catalogue.ts';
+import { realRuntime } from '../../runtime.ts';
 import { hubConfig, SMOLLM2_BASE, TINY_BASES } from '../../testing/peft-folder.ts';
 import { type BaseDescription, describeBase } from './base.ts';
 import { checkCompatible, type Fitted } from './compatible.ts';
@@ -50,6 +54,14 @@ test('a folder and a GGUF file of the same model give the same description', asy
     assert.deepEqual(await describeBase(join(home, 'config.json'), idle()), base);
     assert.deepEqual(await describeBase(join(home, 'base.gguf'), idle()), base);
   }
+});
+
+test('the model that a fresh clone starts with is described as it is', async (context) => {
+  const model = findModel(DEFAULT_MODEL);
+  const { file } = modelPaths(cacheDirectory(realRuntime.environment), model);
+  if (!existsSync(file))
+    return context.skip(`${model.fileName} is not in the cache; greenroom models pull gets it`);
+  assert.deepEqual(await describeBase(file, idle()), SMOLLM2_BASE);
 });
 
 test('what config.json may leave out has the default of its library', async (context) => {

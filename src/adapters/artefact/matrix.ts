@@ -85,15 +85,13 @@ export function transposed(matrix: Matrix): Matrix {
   let whole: Promise<Uint8Array> | null = null;
   const size = WEIGHT_BYTES[matrix.type];
   const turn = async (signal: AbortSignal) => {
-    const source = await matrix.read(0, matrix.rows, signal);
-    const target = new Uint8Array(source.length);
-    for (let row = 0; row < matrix.rows; row++)
-      for (let column = 0; column < matrix.columns; column++) {
-        const from = (row * matrix.columns + column) * size;
-        const to = (column * matrix.rows + row) * size;
-        for (let byte = 0; byte < size; byte++) target[to + byte] = source[from + byte] ?? 0;
-      }
-    return target;
+    const bytes = await matrix.read(0, matrix.rows, signal);
+    const source = wordsOf(bytes, matrix.type);
+    const target = source.slice();
+    for (let row = 0, from = 0; row < matrix.rows; row++)
+      for (let column = 0; column < matrix.columns; column++, from++)
+        target[column * matrix.rows + row] = source[from] ?? 0;
+    return new Uint8Array(target.buffer);
   };
   return {
     rows: matrix.columns,
@@ -113,10 +111,14 @@ const EXPONENT = { F32: 0x7f800000, F16: 0x7c00, BF16: 0x7f80 } as const;
 /** Index of the first weight that is infinite or no number; null when all are finite. `bytes` as `Matrix.read` gives them. */
 export function firstNotFinite(bytes: Uint8Array, type: WeightType): number | null {
   const mask = EXPONENT[type];
-  const words =
-    type === 'F32'
-      ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-      : new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+  const words = wordsOf(bytes, type);
   for (let index = 0; index < words.length; index++) if (((words[index] ?? 0) & mask) === mask) return index;
   return null;
+}
+
+/** The weights' bits. `bytes` begins where its memory does, or at a multiple of a weight's size. */
+function wordsOf(bytes: Uint8Array, type: WeightType): Uint32Array | Uint16Array {
+  return type === 'F32'
+    ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+    : new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
 }

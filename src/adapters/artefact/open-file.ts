@@ -25,6 +25,11 @@ export async function openWithin(folder: string, name: string, signal: AbortSign
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') throw invalid(`${shown(name)} is missing`, error);
     if (code === 'ELOOP') throw invalid(`${shown(name)} is a link that leads nowhere`, error);
+    if (code === 'EACCES' || code === 'EPERM')
+      throw invalid(
+        `${shown(name)} may not be read by this process (${code}); change its permissions`,
+        error,
+      );
     throw error;
   }
   const found = await handle.stat();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -147,6 +148,44 @@ test('an abort at any write leaves nothing behind', async (context) => {
     assert.deepEqual(await readdir(join(root, '.staging')), []);
     assert.deepEqual(await readdir(root), ['.staging']);
   }
+});
+
+test('a process killed in the middle of staging leaves nothing that is seen, and the next one clears it away', async (context) => {
+  const home = await temporary(context);
+  const root = join(home, 'adapters');
+  const from = await writePeftFolder(join(home, 'lich'), { seed: 1, base: TINY_BASES.llama });
+  const module = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
+  const script = `
+    import { open } from 'node:fs/promises';
+    import { stageAdapter } from ${module('./stage.ts')};
+    import { realRuntime } from ${module('../../runtime.ts')};
+    const base = ${JSON.stringify(TINY_BASES.llama)};
+    const create = async (path) => {
+      if (!path.endsWith('.gguf')) return await open(path, 'wx');
+      process.stdout.write('half-way');
+      setInterval(() => {}, 1_000);
+      return await new Promise(() => {});
+    };
+    const options = { from: ${JSON.stringify(from)}, root: ${JSON.stringify(root)}, base, create, ...realRuntime };
+    await stageAdapter(options, new AbortController().signal);
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  context.after(() => child.kill('SIGKILL'));
+  const [said] = (await once(child.stdout, 'data')) as [Buffer];
+  assert.equal(said.toString(), 'half-way');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.deepEqual(await readdir(root), ['.staging']);
+  const [left] = await readdir(join(root, '.staging'));
+  assert.deepEqual((await readdir(join(root, '.staging', left ?? ''))).sort(), [
+    ARTEFACT_FILES.config,
+    ARTEFACT_FILES.weights,
+  ]);
+  const artefact = await stage({ from, root });
+  assert.deepEqual(await readdir(join(root, '.staging')), []);
+  assert.deepEqual(await describeArtefact(folderOf(root, artefact), idle()), artefact);
 });
 
 test('what a killed process left is swept, what a living one makes is not', async (context) => {

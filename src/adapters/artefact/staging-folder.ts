@@ -122,9 +122,15 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** A full disk by its name; every other error as it is. */
+/** A full disk, and one that may not be written, by their names; every other error as it is. */
 export function storageError(error: unknown, root: string): unknown {
   const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+    return new ServiceError(
+      'config_invalid',
+      `the adapters directory ${root} may not be written by this process (${code}); change its permissions, or set adapters.directory to another`,
+      { cause: error },
+    );
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
   return new ServiceError(
     'out_of_space',
