@@ -4,7 +4,8 @@
  * lines finish, engines stop, the store closes.
  */
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { openAdapters } from './adapters/open.ts';
 import type { Readiness, Services } from './api/services.ts';
 import type { ShortWork } from './api/short-work.ts';
 import { type Cast, loadCast } from './cast/cast.ts';
@@ -14,7 +15,6 @@ import { createPromptAssembler } from './cast/prompt.ts';
 import { lineCounts, lineRows, npcSummaries } from './cast/views.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { requirePrices } from './config/paid.ts';
-import type { AdapterKeeper } from './core/adapter.ts';
 import type { DialogueEvent, DialogueRequest } from './core/dialogue.ts';
 import type { TokenCounter } from './core/engine.ts';
 import { ServiceError } from './core/errors.ts';
@@ -33,6 +33,7 @@ import type { TransportOptions } from './engines/transport.ts';
 import { createWritten } from './engines/written.ts';
 import type { Host, HostState } from './hosts/host.ts';
 import { startHost } from './hosts/index.ts';
+import { knownBases } from './hosts/known-bases.ts';
 import { relayTarget } from './hosts/relay.ts';
 import { secretOf } from './hosts/remote.ts';
 import { JobService } from './jobs/jobs.ts';
@@ -104,14 +105,15 @@ export async function createService(
   await using cleanup = new AsyncDisposableStack();
   const metrics = cleanup.use(new Metrics());
   const cast = parts.simulated?.cast ?? (await loadCast(resolve(directory, config.cast), signal));
+  const data =
+    config.dataDirectory === undefined
+      ? dataDirectory(runtime.environment)
+      : resolve(directory, config.dataDirectory);
   const store = cleanup.use(
     await openStore(
       {
         url: config.store.url,
-        directory:
-          config.dataDirectory === undefined
-            ? dataDirectory(runtime.environment)
-            : resolve(directory, config.dataDirectory),
+        directory: data,
         turnRetentionDays: config.store.turnRetentionDays,
         ...(parts.simulated === undefined ? {} : { backend: parts.simulated.backend }),
         clock,
@@ -133,6 +135,20 @@ export async function createService(
   requirePrices(config, spending.prices, clock.nowMs());
   const prefixes = new RecentPrefixes();
   const hosts = new Map<string, Host>();
+  const adapters = cleanup.use(
+    await openAdapters({
+      store: store.adapters,
+      root: resolve(directory, config.adapters.directory ?? join(data, 'adapters')),
+      options: config.adapters,
+      bases: knownBases(hosts),
+      workingDirectory: directory,
+      runtime,
+      log,
+      onEvent: () => {},
+      onOperationEnd: (kind, outcome) =>
+        metrics.count('greenroom_adapter_operations_total', { kind, outcome }),
+    }),
+  );
   for (const [name, engineConfig] of Object.entries(config.engines)) {
     const host = startHost(name, engineConfig, {
       runtime,
@@ -142,7 +158,7 @@ export async function createService(
       directory,
       routing: config.routing,
       warmPrompts: () => prefixes.mostUsed(),
-      adapters: { replicaUp: () => Promise.resolve(), replicaDown: () => {} },
+      adapters: adapters.keeper,
       onModelProgress: parts.onModelProgress,
       onModelNotice: parts.onModelNotice,
       onRestart: (engine) => metrics.count('greenroom_engine_restarts_total', { engine }),
@@ -152,18 +168,12 @@ export async function createService(
   const pools = poolsOf(hosts, config.pools);
   const versions = new ModelVersions(pools, config.models);
 
-  const adapters: AdapterKeeper = {
-    resolve: () => 'unknown',
-    want: () => Promise.resolve('unknown'),
-    lease: () => null,
-  };
-
   const heard = new HeardLines(clock);
   const memory = new ConversationMemory(store.conversations, extractiveSummary);
   const ladder = new Ladder({
     pools,
     versions,
-    adapters,
+    adapters: adapters.keeper,
     adapterWaitMs: config.adapters.waitMs,
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
     prompts: new Prompts({
@@ -236,6 +246,7 @@ export async function createService(
     }),
   );
   jobs.start();
+  tasks.tryStart('adapters', (signal) => adapters.publishDeclared(signal));
 
   const draining = new AbortController();
   const hardStop = new AbortController();
@@ -302,7 +313,8 @@ export async function createService(
     log,
     answer: answerCounted,
     npcs: npcSummaries(cast),
-    prepare: (npcIds) => prepareNpcs(npcIds, { cast, tiers: config.tiers, pools, adapters }, hardStop.signal),
+    prepare: (npcIds) =>
+      prepareNpcs(npcIds, { cast, tiers: config.tiers, pools, adapters: adapters.keeper }, hardStop.signal),
     describeNpc: async (npcId, describeSignal) => {
       const persona = cast.npcs.get(npcId);
       if (persona === undefined) return null;
@@ -343,6 +355,7 @@ export async function createService(
     shortWork,
     jobs,
     spending,
+    adapters: adapters.admin,
     readiness,
     status: async () => {
       const health = await store.health();

@@ -324,11 +324,16 @@ export class Host implements AsyncDisposable {
       const reason = isStale() ? null : watch.due(clock.monotonicMs());
       if (reason === null) continue;
       const hasSpoken = await watch.send(async () => {
-        await this.#within(watch.timeoutMs, signal, (within) => this.#prove(1, within));
+        await this.#within(watch.timeoutMs, signal, (within) => this.#prove(1, within)).catch(
+          (error: unknown) => {
+            wasAway = true;
+            throw error;
+          },
+        );
         // It may have been started anew, and then it has lost what was loaded.
         if (wasAway) await this.#restoreAdapters(signal);
+        wasAway = false;
       }, clock.monotonicMs());
-      wasAway = !hasSpoken;
       if (!hasSpoken && !isStale())
         this.#parts.log.warn('engine.canary-failed', { engine: this.name, reason });
     }
