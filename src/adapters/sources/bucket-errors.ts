@@ -73,8 +73,9 @@ export function meaningOf(error: unknown, place: BucketPlace, key: string | null
       `${answer(failure)}: the bucket is not in the region ${place.region ?? 'us-east-1'}${region === undefined ? '; set AWS_REGION to its own' : ` but in ${region}; set AWS_REGION=${region}`}`,
       error,
     );
-  // Some stores answer 404 to a key that they do not know (versitygw 1.8.0).
-  if (status === 401 || status === 403 || name === 'InvalidAccessKeyId')
+  // Some stores answer 404 of a code of their own to keys that they do not know (versitygw 1.8.0).
+  const isOfKeys = /access key|no user/i.test(failure.message ?? '');
+  if (status === 401 || status === 403 || isOfKeys)
     return new ServiceError(
       'adapter_unavailable',
       `${where}: ${answer(failure)}: ${denied(name, bucket, key)}`,
@@ -84,7 +85,8 @@ export function meaningOf(error: unknown, place: BucketPlace, key: string | null
       },
     );
   if (name === 'NoSuchBucket') return invalid(where, `there is no bucket ${bucket}${at(place)}`, { status });
-  if (status === 404) return invalid(where, `there is no object ${key ?? ''} in ${bucket}`, { status });
+  if (status === 404 && (name === 'NoSuchKey' || name === 'NotFound'))
+    return invalid(where, `there is no object ${key ?? ''} in ${bucket}`, { status });
   if (status === 429 || status >= 500 || name === 'SlowDown' || name === 'RequestTimeout')
     return new Broken(`the store answered ${answer(failure)}`, {
       cause: error,
@@ -106,7 +108,9 @@ function denied(name: string, bucket: string, key: string | null): string {
 
 function answer(failure: StoreError): string {
   const text =
-    failure.message === undefined || failure.message === failure.name ? '' : `, ${failure.message}`;
+    failure.message === undefined || failure.message === failure.name
+      ? ''
+      : `, ${failure.message.replace(/\.$/, '')}`;
   return `${failure.$metadata?.httpStatusCode} ${failure.name ?? ''}${text.slice(0, 300)}`;
 }
 

@@ -412,6 +412,25 @@ test('an address where nobody listens, and a name that nobody has, are given up 
   assert.match(refused.message, /^http:\/\/127\.0\.0\.1:1\/lich\.gguf: .*refused \(ECONNREFUSED\)/);
 });
 
+test('weights larger than the disk are refused before they come, with what to do', async (context) => {
+  const server = await lichServer(context);
+  server.faults.push({
+    path: WEIGHTS_PATH,
+    answer: (_request, response) => response.writeHead(200, { 'content-length': 9e15 }).flushHeaders(),
+  });
+  const into = await emptyFolder(context);
+  const error = await failure(
+    fetchAdapter(
+      parseSource(`${server.url}/lich/`),
+      fetchOptions(into, { limits: { weightsBytesMax: 1e16 } }),
+      idle(),
+    ),
+  );
+  assert.equal(error.code, 'adapter_unavailable');
+  assert.match(error.message, /the disk of .* is full: free some space, or move the adapters' folder/);
+  assert.deepEqual(error.details['reason'], 'disk_full');
+});
+
 test('a fetch has an end, however slowly a server goes on giving', async (context) => {
   const server = await lichServer(context);
   server.faults.push({
