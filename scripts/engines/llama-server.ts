@@ -19,11 +19,13 @@ export const llamaServer: EngineScript = {
     slots: { type: 'string', default: '4' },
     context: { type: 'string', default: '8192' },
     threads: { type: 'string', default: '2' },
+    lora: { type: 'string' },
   },
   help: [
     '  --slots N        requests at once, 4 when not given',
     '  --context N      tokens of all slots together, 8192 when not given',
     '  --threads N      2 when not given',
+    '  --lora A,B       GGUF files of adapters; all of them speak unless a request says which',
   ],
   steps: [
     ...sourceSteps,
@@ -45,6 +47,7 @@ export const llamaServer: EngineScript = {
       ...['--batch-size', '128'],
       // Its cache in memory may restore another conversation into a slot (engines.md §5.5).
       ...['--cache-ram', '0'],
+      ...(typeof flags['lora'] === 'string' ? ['--lora', flags['lora']] : []),
       ...['--metrics', '--slots', '--no-webui', '--offline'],
     ],
   }),

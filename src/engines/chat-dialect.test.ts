@@ -61,7 +61,7 @@ const PLAIN: readonly (readonly [ChatCase['kind'], object, string, object])[] = 
   ],
   ['tgi', {}, '/v1/chat/completions', COMMON],
   // Without it the server's own adapters would speak.
-  ['llama-server', {}, '/v1/chat/completions', { ...COMMON, ...NO_THINKING, lora: [] }],
+  ['llama-server', {}, '/v1/chat/completions', { ...COMMON, ...NO_THINKING, lora: [{ id: 0, scale: 0 }] }],
   ['openai', {}, '/v1/chat/completions', OPENAI],
   [
     'openai',

@@ -1,12 +1,13 @@
 /**
- * llama-server's adapters (engines.md §5.5): files on its command line, known by their place there. So before each line
- * of an adapter it is asked for the places, because a restart may have changed them; and every request says all it wants,
- * because one that says nothing gets whatever the server was started with.
+ * llama-server's adapters (engines.md §5.5; seen on b11434, 2026-11-21): files on its command line, known by their place
+ * there. So before each line of an adapter it is asked for the places, because a restart may have changed them; and every
+ * request says all it wants, because one that says nothing, or an empty list, is spoken by all of them at once, also
+ * with `--lora-init-without-apply`. An adapter that a list leaves out, or that is not there, has no part in it.
  *
- * Its caches know no adapters (#26207): what was read under one is used under another, also by the base. With adapters
- * there, every prompt is read anew (`cache_prompt: false`); slots pinned to adapters would keep the cache, but there are
- * mostly fewer slots than adapters. One server for each set of adapters is quicker.
+ * Its caches know no adapters (#26207): what was read under one may be used under another, also by the base. With adapters
+ * there, every prompt is read anew, unless the configuration vouches for the server (`adapterCache`).
  */
+import { z } from 'zod';
 import type { AdapterAddress, EngineAdapters } from '../core/adapter.ts';
 import type { GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -32,10 +33,22 @@ export interface LlamaServerAdapters {
   ) => Promise<Readonly<Record<string, unknown>>>;
 }
 
+/** The base alone. Servers without adapters take it, too. */
+const NO_ADAPTER = [{ id: 0, scale: 0 }];
+
+export const adapterCache = z
+  .enum(['off', 'slot'])
+  .default('off')
+  .describe(
+    'With adapters at the server: off reads every prompt anew, because its caches know no adapters. slot lets it use what a slot read before, which is right only with --cache-ram 0 and when nobody else asks it: seen to be so in b11434. Nothing to set without adapters.',
+  );
+
 export function createLlamaServerAdapters({
   name: engine,
   transport,
-}: Pick<DriverParts<unknown>, 'name' | 'transport'>): LlamaServerAdapters {
+  options,
+}: DriverParts<{ readonly adapterCache: z.infer<typeof adapterCache> }>): LlamaServerAdapters {
+  const anew = options.adapterCache === 'off' ? { cache_prompt: false } : {};
   const ask = asking(engine, transport);
   /** Whether it had any when it was last asked; whoever has never asked for one has none of their words in the cache. */
   let hasAny = false;
@@ -61,16 +74,16 @@ export function createLlamaServerAdapters({
           foreign: there.length - held.length,
         };
       },
-      howToStart: ({ path }) => `--lora ${path}/${FILE} --lora-init-without-apply --cache-ram 0`,
+      howToStart: ({ path }) => `--lora ${path}/${FILE} --cache-ram 0`,
     }),
     address: async ({ adapter }, signal) => {
-      if (adapter === undefined) return { lora: [], ...(hasAny ? { cache_prompt: false } : {}) };
+      if (adapter === undefined) return { lora: NO_ADAPTER, ...(hasAny ? anew : {}) };
       const place = (await places(signal)).find((each) => isPlaceOf(each, adapter));
       if (place === undefined)
         throw new ServiceError('unknown_model', `${engine} was not started with ${adapter.engineName}`, {
           details: { engine, adapter: adapter.engineName },
         });
-      return { lora: [{ id: place.id, scale: 1 }], cache_prompt: false };
+      return { lora: [{ id: place.id, scale: 1 }], ...anew };
     },
   };
 }

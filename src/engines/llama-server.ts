@@ -9,7 +9,7 @@ import { COMMON_SAMPLING } from './chat-dialect.ts';
 import { bearer, createChatDriver, thinking, thinkingBody } from './chat-driver.ts';
 import { type Ask, expect200, gauges, member } from './chat-probe.ts';
 import { defineDriver } from './driver.ts';
-import { createLlamaServerAdapters } from './llama-server-adapters.ts';
+import { adapterCache, createLlamaServerAdapters } from './llama-server-adapters.ts';
 
 export const llamaServer = defineDriver({
   kind: 'llama-server',
@@ -17,7 +17,7 @@ export const llamaServer = defineDriver({
   // The default port changed between builds; 8080 was it for longest.
   defaultBaseUrl: 'http://127.0.0.1:8080',
   isPaid: false,
-  options: z.strictObject({ thinking }),
+  options: z.strictObject({ thinking, adapterCache }),
   headers: bearer,
   create: (parts) =>
     createChatDriver(parts, {

@@ -66,7 +66,7 @@ adapterConformance('a server with adapters as models', () =>
 describe('A server that takes adapters when it starts', () => {
   for (const [kind, optionsOf, words] of [
     ['tgi', named, /LORA_ADAPTERS=ghoul@2-[0-9a-f]{8}=\/.*option adapters/],
-    ['llama-server', () => ({}), /--lora \/.*\/adapter\.gguf --lora-init-without-apply --cache-ram 0/],
+    ['llama-server', () => ({}), /--lora \/.*\/adapter\.gguf --cache-ram 0/],
     ['openai-compatible', () => ({ adapters: 'models' }), /an adapter of the name ghoul@2-/],
   ] as const)
     it(`says how ${kind} gets an adapter that is not there, and that trying again is of no use`, async () => {
@@ -115,7 +115,7 @@ describe('llama-server with adapters', () => {
     );
   });
 
-  it('asks for no adapter by name, and has every prompt read anew, because its cache is of no adapter', async () => {
+  it('asks for the base in so many words, and has every prompt read anew, because its cache is of no adapter', async () => {
     await using opened = await openStarted('llama-server');
     const [adapter] = opened.good;
     assert.ok(adapter !== undefined);
@@ -124,7 +124,7 @@ describe('llama-server with adapters', () => {
     await say(opened.double, { model: opened.model, adapter, maxTokens: 2 });
     assert.equal((await say(opened.double, { model: opened.model, maxTokens: 2 })).text, base.text);
     const sent = bodies(opened.double.double.asked);
-    assert.deepEqual(sent[0]?.['lora'], []);
+    assert.deepEqual(sent[0]?.['lora'], [{ id: 0, scale: 0 }]);
     assert.ok(sent.every((body) => body['cache_prompt'] === false));
   });
 
@@ -133,7 +133,7 @@ describe('llama-server with adapters', () => {
     opened.state.restart();
     await say(opened.double, { model: opened.model, maxTokens: 2 });
     const [sent] = bodies(opened.double.double.asked);
-    assert.deepEqual([sent?.['lora'], sent?.['cache_prompt']], [[], undefined]);
+    assert.deepEqual([sent?.['lora'], sent?.['cache_prompt']], [[{ id: 0, scale: 0 }], undefined]);
   });
 
   it('counts what others gave it', async () => {

@@ -8,8 +8,10 @@ import { BASE_MODEL } from '../../scripts/engines/base-model.ts';
 import { openEngine } from '../../scripts/engines/frame.ts';
 import { llamaServer } from '../../scripts/engines/llama-server.ts';
 import { DRIVERS } from '../../src/engines/index.ts';
+import { adapterConformance } from '../../src/testing/adapter-conformance.ts';
 import { openDriver } from '../../src/testing/driver-harness.ts';
 import { engineConformance, lineRequest, occupy } from '../../src/testing/engine-conformance.ts';
+import { stagedAdapters } from '../../src/testing/staged-adapters.ts';
 import { hangUpUnary, LONG_PROMPT, untilTrue } from './hang-up.ts';
 import { skipUnlessAsked } from './when-asked.ts';
 
@@ -52,6 +54,48 @@ async function open() {
 }
 
 engineConformance(`llama-server ${llamaServer.version}`, open, { skip });
+
+/** Started with two that are trained to say a word and a seeded one. */
+async function openWithAdapters(cache: 'off' | 'slot') {
+  await using parts = new AsyncDisposableStack();
+  const staged = parts.use(await stagedAdapters());
+  const good = [await staged.word('amber'), await staged.word('basalt'), await staged.seeded('ghoul', 3)];
+  const lora = good.map(({ localPath }) => `${localPath}/adapter.gguf`).join(',');
+  const server = parts.use(
+    await openEngine(
+      llamaServer,
+      { flags: { slots: '2', context: '4096', threads: '1', lora }, lifeMs: LIFE_MS },
+      AbortSignal.timeout(90_000),
+    ),
+  );
+  const driver = parts.use(
+    openDriver(
+      DRIVERS['llama-server'],
+      server.origin,
+      { adapterCache: cache },
+      { model: BASE_MODEL, connections: 16 },
+    ),
+  );
+  assert.ok(driver.adapters !== undefined);
+  const owned = parts.move();
+  return {
+    engine: driver.engine,
+    adapters: driver.adapters,
+    model: BASE_MODEL,
+    good,
+    missing: staged.missing('nobody'),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+for (const cache of ['off', 'slot'] as const)
+  adapterConformance(
+    `llama-server ${llamaServer.version}, adapterCache ${cache},`,
+    () => openWithAdapters(cache),
+    {
+      skip,
+    },
+  );
 
 describe('Who hangs up on llama-server', { skip }, () => {
   let opened: Awaited<ReturnType<typeof open>>;

@@ -8,17 +8,16 @@ import { metrics, page, tokenize, whileLoaded } from './pages.ts';
 
 const LOADING = new WireFailure(503, 'unavailable_error', 'Loading model');
 
-/** By its place on the command line. A body that says nothing gets what the server was started with: the first of them. */
+/**
+ * By its place on the command line (b11434, as run in 2026-11): a body without a list, or with an empty one, gets all that the
+ * server was started with at once, for which the first stands here; a place that is not there is nobody's.
+ */
 function addressed(body: Body, { adapters }: DoubleState): string | null {
   const names = [...adapters.held.keys()];
-  const list = body['lora'] as readonly { readonly id: number; readonly scale: number }[] | undefined;
-  if (list === undefined) return names[0] ?? null;
+  const list = (body['lora'] ?? []) as readonly { readonly id: number; readonly scale: number }[];
+  if (list.length === 0) return names[0] ?? null;
   const wanted = list.find(({ scale }) => scale > 0);
-  if (wanted === undefined) return null;
-  const name = names[wanted.id];
-  if (name === undefined)
-    throw new WireFailure(400, 'invalid_request_error', `invalid adapter id: ${wanted.id}`);
-  return name;
+  return wanted === undefined ? null : (names[wanted.id] ?? null);
 }
 
 export const LLAMA_SERVER_WIRE: ChatWire = {
