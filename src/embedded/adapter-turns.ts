@@ -1,6 +1,9 @@
 /**
- * Which adapter's lines the next pass serves. A pass is computed under one adapter, and a change costs about half a short
- * pass (the graph is planned anew), so an adapter keeps its turn for some passes. Pure: durations come from the caller.
+ * Which adapter's lines the next pass serves. A pass is computed under one adapter, and a change makes llama.cpp plan its
+ * graph anew: 4 ms of processor time with 4 adapters on q and v, 7 on all matrices, against 12 for a pass of one line
+ * (SmolLM2-135M, one thread, November 2026), and a tenth more with 100 loaded. A context per adapter needs no change, but
+ * its own cache and buffers: 70 MB for three sequences of 512 tokens. So one context, and an adapter keeps its turn for some
+ * passes. Pure: durations come from the caller.
  *
  * Bound: between two turns of an adapter with lines, each other one has a turn at most once, and at most OVERTAKES_MAX
  * newcomers go before: their players wait for a first word. A turn has at most TURN_PASSES_MAX passes.

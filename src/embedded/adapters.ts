@@ -9,8 +9,8 @@ import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import type { BaseTensors, CheckedAdapter } from './adapter-file.ts';
 import { checkAdapterFile, readBaseTensors } from './adapter-file.ts';
+import type { LineAdapter } from './line.ts';
 import type { Lora } from './llama/lora.ts';
-import type { LineAdapter } from './scheduler.ts';
 
 /** The loop, as far as adapters need it. */
 export interface AdapterLoop {

@@ -8,6 +8,7 @@ import { Adapters } from './adapters.ts';
 import type { RenderOptions, TemplateMessage } from './chat-template.ts';
 import { ChatTemplate } from './chat-template.ts';
 import { EmbeddingPace, EmbeddingTask } from './embedding-task.ts';
+import type { LineAdapter, LineResult } from './line.ts';
 import type { DecodeContext } from './llama/decode-context.ts';
 import type { Embedder } from './llama/embedder.ts';
 import type { Grammar } from './llama/grammar.ts';
@@ -16,7 +17,7 @@ import { loadModel } from './llama/model.ts';
 import type { SamplingSettings } from './llama/sampler.ts';
 import type { EmbeddedOptions } from './options.ts';
 import { DEFAULT_CONTEXT_TOKENS_MAX } from './options.ts';
-import type { LineAdapter, LineResult, SchedulerObserver } from './scheduler.ts';
+import type { SchedulerObserver } from './scheduler.ts';
 import { Scheduler } from './scheduler.ts';
 import { StopStrings, TokenText } from './text-stream.ts';
 

@@ -12,53 +12,15 @@ import type { Clock } from '../core/runtime.ts';
 import { invariant } from '../lib/invariant.ts';
 import { AdapterTurns } from './adapter-turns.ts';
 import { idleCoreMeter } from './idle-cores.ts';
+import type { Line, LineAdapter, LineRequest, LineResult } from './line.ts';
+import { adapterOf } from './line.ts';
 import type { BatchItem, DecodeContext } from './llama/decode-context.ts';
-import type { Grammar } from './llama/grammar.ts';
-import type { Lora } from './llama/lora.ts';
-import type { Sampler, SamplingSettings } from './llama/sampler.ts';
+import { PrefillPace } from './prefill-pace.ts';
 import type { SequenceState } from './sequence-table.ts';
 import { BASE, SequenceTable, sharedLength } from './sequence-table.ts';
-import { DecodeWidth, LANE_PASS_MS, ShortLane, type ShortTask } from './short-lane.ts';
+import { DecodeWidth, ShortLane, type ShortTask } from './short-lane.ts';
 import { ThreadGovernor } from './thread-governor.ts';
 import { WaitingQueue } from './waiting-queue.ts';
-
-/** An adapter that lines can be generated under. */
-export interface LineAdapter {
-  /** Unique to this load of it, above 0. */
-  readonly id: number;
-  readonly lora: Lora;
-}
-
-export interface LineRequest {
-  /** null is the base. */
-  readonly adapter: LineAdapter | null;
-  readonly prompt: readonly number[];
-  /** Tokens at the beginning that other requests are likely to begin with too; 0 for none. */
-  readonly prefixTokens: number;
-  /** At least 1; prompt and answer must fit the context. */
-  readonly maxTokens: number;
-  readonly sampling: SamplingSettings;
-  readonly grammar: Grammar | null;
-  /** Lower goes earlier. */
-  readonly priority: number;
-  /** Called once per token that is no end token, in the loop: must be quick. False ends the line. */
-  onToken(
-    token: number,
-    spent: { readonly cachedTokens: number; readonly completionTokens: number },
-  ): boolean;
-  isEnd(token: number): boolean;
-}
-
-export interface LineResult {
-  /** `stop`: an end token, or `onToken` said so. */
-  readonly finish: 'stop' | 'length';
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly completionTokens: number;
-  readonly queueMs: number;
-  readonly prefillMs: number;
-  readonly decodeMs: number;
-}
 
 /** What happens, for the metrics. All calls are synchronous and cheap. */
 export interface SchedulerObserver {
@@ -85,9 +47,6 @@ const COPY_GAIN_MIN = 16;
 const OVERTAKES_MAX = 8;
 /** A prompt waits for an older one that is about to hold this many more tokens of it. */
 const WAIT_GAIN_MIN = 32;
-const PREFILL_TOKENS_MIN = 16;
-/** While short work is about, a pass must be short before it is efficient. */
-const SHARED_PREFILL_TOKENS_MIN = 4;
 /**
  * Passes of prefill between two of decode while more prompts wait than lines run: a fuller decode pass costs less per
  * token (5 ms against 7 on two cores), and a spoken line needs few tokens a second.
@@ -97,26 +56,6 @@ const PREFILL_IN_A_ROW_MAX = 2;
 interface Errand {
   readonly run: () => Promise<void>;
   readonly reject: (error: unknown) => void;
-}
-
-interface Line {
-  readonly request: LineRequest;
-  readonly signal: AbortSignal;
-  readonly resolve: (result: LineResult) => void;
-  readonly reject: (error: unknown) => void;
-  readonly onAbort: () => void;
-  readonly arrivedMs: number;
-  admittedMs: number;
-  firstTokenMs: number;
-  lastTokenMs: number;
-  sequence: SequenceState | null;
-  sampler: Sampler | null;
-  isResolved: boolean;
-  cachedTokens: number;
-  produced: number;
-  /** The token to evaluate next; null while in prefill. */
-  next: number | null;
-  hasEnded: boolean;
 }
 
 export class Scheduler implements AsyncDisposable {
@@ -138,7 +77,7 @@ export class Scheduler implements AsyncDisposable {
   /** Oldest first. */
   readonly #running: Line[] = [];
   readonly #governor: ThreadGovernor;
-  #prefillTokensPerMs = 0.5;
+  readonly #pace: PrefillPace;
   #prefillsInARow = 0;
   #wake: (() => void) | null = null;
   #isClosing = false;
@@ -149,6 +88,7 @@ export class Scheduler implements AsyncDisposable {
     this.#options = options;
     this.#clock = clock;
     this.#observer = observer;
+    this.#pace = new PrefillPace(options);
     this.#governor = new ThreadGovernor(options.threads, idleCoreMeter());
     this.#table = new SequenceTable({
       lines: options.sequences,
@@ -253,7 +193,6 @@ export class Scheduler implements AsyncDisposable {
 
   /** Which adapters have lines, by id; 0 is the base. */
   linesByAdapter(): { readonly running: ReadonlySet<number>; readonly waiting: ReadonlySet<number> } {
-    const adapterOf = (line: Line) => line.request.adapter?.id ?? BASE;
     return {
       running: new Set(this.#running.filter((line) => !line.hasEnded).map(adapterOf)),
       waiting: new Set(this.#waiting.values().map(adapterOf)),
@@ -266,7 +205,7 @@ export class Scheduler implements AsyncDisposable {
    */
   forgetAdapter(id: number): void {
     invariant(
-      this.#running.every((line) => line.request.adapter?.id !== id),
+      this.#running.every((line) => adapterOf(line) !== id),
       `adapter ${id} has no line`,
     );
     if (this.#adapter === id) this.#use(null);
@@ -332,7 +271,7 @@ export class Scheduler implements AsyncDisposable {
           cause: error,
         });
         for (const line of this.#running) {
-          if ((line.request.adapter?.id ?? BASE) !== this.#adapter) continue;
+          if (adapterOf(line) !== this.#adapter) continue;
           if (line.sequence !== null) this.#forget(line.sequence);
           this.#abandon(line, failure);
         }
@@ -362,7 +301,7 @@ export class Scheduler implements AsyncDisposable {
         this.#abandon(line, ServiceError.from(error));
         continue;
       }
-      line.sequence = this.#table.take(request.prompt, request.adapter?.id ?? BASE);
+      line.sequence = this.#table.take(request.prompt, adapterOf(line));
       line.admittedMs = this.#clock.monotonicMs();
       this.#running.push(line);
       this.#observer.admitted({
@@ -423,9 +362,9 @@ export class Scheduler implements AsyncDisposable {
       this.#use(first);
       return this.#running;
     }
-    const live = new Set(this.#running.map((line) => line.request.adapter?.id ?? BASE));
+    const live = new Set(this.#running.map(adapterOf));
     const chosen = this.#turns.choose(live);
-    const lines = this.#running.filter((line) => (line.request.adapter?.id ?? BASE) === chosen);
+    const lines = this.#running.filter((line) => adapterOf(line) === chosen);
     this.#use(lines[0]?.request.adapter ?? null);
     return lines;
   }
@@ -451,12 +390,8 @@ export class Scheduler implements AsyncDisposable {
   /** Prompt tokens for this pass, the oldest line first: as many as its time allows at the measured speed. */
   async #slices(running: readonly Line[], isShared: boolean): Promise<Map<Line, readonly number[]>> {
     const slices = new Map<Line, readonly number[]>();
-    const targetMs = isShared
-      ? Math.min(LANE_PASS_MS, this.#options.stepTargetMs)
-      : this.#options.stepTargetMs;
-    const byTime = Math.floor(this.#prefillTokensPerMs * targetMs);
-    const leastTokens = isShared ? SHARED_PREFILL_TOKENS_MIN : PREFILL_TOKENS_MIN;
-    let budget = Math.min(this.#options.prefillTokensPerStep, Math.max(leastTokens, byTime));
+    const { tokens, leastTokens } = this.#pace.budget(isShared);
+    let budget = tokens;
     for (const line of running) {
       if (line.next !== null || line.sequence === null || line.hasEnded) continue;
       // A remainder is not worth a micro-batch of its own.
@@ -478,8 +413,7 @@ export class Scheduler implements AsyncDisposable {
     this.#observer.stepped({ tokens, durationMs, threads: this.#governor.threads });
     this.#governor.observe({ tokens, durationMs, nowMs: this.#clock.monotonicMs() });
     const isPrefill = items.some((item) => item.tokens.length > 1);
-    if (!isPrefill || tokens < SHARED_PREFILL_TOKENS_MIN || durationMs <= 0) return;
-    this.#prefillTokensPerMs += 0.3 * (tokens / durationMs - this.#prefillTokensPerMs);
+    if (isPrefill) this.#pace.observe(tokens, durationMs);
   }
 
   /** Whether an older prompt in prefill is about to hold much of this one: evaluating it twice would be waste. */

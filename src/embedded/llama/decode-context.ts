@@ -1,6 +1,6 @@
 /**
  * One context with many sequences, driven batch by batch. All adapters of a model share it: a pass is computed under one
- * of them or under none, and the change costs a new plan of the graph (bench in docs/adr), which is why passes are grouped.
+ * of them or under none. A change makes llama.cpp plan its graph anew, so passes are grouped (adapter-turns.ts).
  * Invariant: every token id that reaches the addon was made by it or checked here; a wrong one ends the process.
  */
 import type { LlamaContext, LlamaModel } from 'node-llama-cpp';

@@ -1,0 +1,37 @@
+/** How many prompt tokens a pass may evaluate, learned from how long passes took. Pure: durations come from the caller. */
+import { LANE_PASS_MS } from './short-lane.ts';
+
+const PREFILL_TOKENS_MIN = 16;
+/** While short work is about, a pass must be short before it is efficient. */
+const SHARED_PREFILL_TOKENS_MIN = 4;
+const SMOOTHING = 0.3;
+
+export interface PrefillBudget {
+  readonly tokens: number;
+  /** Less than this is not worth a micro-batch of its own. */
+  readonly leastTokens: number;
+}
+
+export class PrefillPace {
+  readonly #options: { readonly prefillTokensPerStep: number; readonly stepTargetMs: number };
+  #tokensPerMs = 0.5;
+
+  constructor(options: { readonly prefillTokensPerStep: number; readonly stepTargetMs: number }) {
+    this.#options = options;
+  }
+
+  /** Of the next pass: as many as its time allows at the measured speed. `isShared`: short work is about. */
+  budget(isShared: boolean): PrefillBudget {
+    const { prefillTokensPerStep, stepTargetMs } = this.#options;
+    const targetMs = isShared ? Math.min(LANE_PASS_MS, stepTargetMs) : stepTargetMs;
+    const leastTokens = isShared ? SHARED_PREFILL_TOKENS_MIN : PREFILL_TOKENS_MIN;
+    const byTime = Math.floor(this.#tokensPerMs * targetMs);
+    return { tokens: Math.min(prefillTokensPerStep, Math.max(leastTokens, byTime)), leastTokens };
+  }
+
+  /** Learns from a pass that evaluated prompts. */
+  observe(tokens: number, durationMs: number): void {
+    if (tokens < SHARED_PREFILL_TOKENS_MIN || durationMs <= 0) return;
+    this.#tokensPerMs += SMOOTHING * (tokens / durationMs - this.#tokensPerMs);
+  }
+}
