@@ -4,6 +4,8 @@
  * Part of console.test.ts, which owns the browser and builds the page.
  */
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { doubleState, startDouble } from '../console/double.ts';
@@ -20,8 +22,14 @@ import {
   tell,
 } from '../console/double-adapters.ts';
 import type { ConsoleBrowser } from './console-operator.ts';
+import { modelMissing } from './engine-harness.ts';
+import { startGateway, temporaryFolder } from './gateway-process.ts';
 
 const LICH = 'lich_ossuary_keeper';
+/** Adapters that make the model say one word each. */
+const WORDS = join(import.meta.dirname, 'fixtures/word-adapters');
+/** A line of the real engine on a machine that does much else. */
+const PATIENCE_MS = 150_000;
 
 /** A night with every stage of an adapter and every sort of engine in it. */
 export function everyStage(): AdapterState {
@@ -291,4 +299,74 @@ export function adapterTests({ open, openDouble }: ConsoleBrowser): void {
     await page.getByRole('link', { name: 'Add and publish one' }).click();
     await page.getByText('None is registered yet.').waitFor();
   });
+
+  test('on the real engine: added, published, heard side by side, swapped, and back after a kill', {
+    skip: modelMissing,
+    timeout: 600_000,
+  }, async (t) => {
+    const dataDirectory = temporaryFolder();
+    const tier = { fillerAfterMs: 0, deadlineMs: 60_000, personaTokens: 100, promptTokens: 300 };
+    const config = {
+      engines: { local: { kind: 'embedded', sequences: 4, threads: 2, adapterSlots: 3 } },
+      tiers: { '1': tier, '2': tier, '3': tier, '4': tier },
+    };
+    const running = new AsyncDisposableStack();
+    // Not by the end of this function: a test that runs out of time never comes to it.
+    t.after(() => running.disposeAsync());
+    running.defer(() => rmSync(dataDirectory, { recursive: true, force: true }));
+    const first = running.use(await startGateway({ config, dataDirectory }));
+    await first.untilReady();
+    const page = await open(t, `${first.url}/#/adapters`);
+    page.context().setDefaultTimeout(PATIENCE_MS);
+    await page.getByText('None is registered yet.').waitFor();
+    const places = page.getByRole('list', { name: 'Places of local' });
+    await add(page, 'amber', 'vampire', '1');
+    await add(page, 'basalt', 'zombie', '1');
+    for (const id of ['vampire@1', 'zombie@1']) {
+      await openVersion(page, id);
+      await page.getByRole('button', { name: 'Publish', exact: true }).click();
+      await page.getByText(`${id} is published as`).waitFor();
+      await places.getByText(id).waitFor();
+    }
+
+    await page.getByRole('link', { name: 'Hear the difference' }).click();
+    const take = (name: string) => page.getByRole('article', { name, exact: true });
+    await take('zombie@1').waitFor();
+    await page.getByLabel(/^Question to/).fill('Who are you, and what do you swear by?');
+    await page.keyboard.press('Enter');
+    await take('vampire@1').getByText('Spoken by vampire@1, generation').waitFor();
+    await take('zombie@1').getByText('Spoken by zombie@1, generation').waitFor();
+    await take('The base').getByText('Spoken by the base.').waitFor();
+    const heard = async (name: string) => (await take(name).locator('.speech').textContent()) ?? '';
+    assert.match(await heard('vampire@1'), /amber/i);
+    assert.match(await heard('zombie@1'), /basalt/i);
+    assert.doesNotMatch(await heard('The base'), /amber|basalt/i);
+
+    await page.getByRole('link', { name: 'All adapters' }).click();
+    await add(page, 'basalt', 'vampire', '2');
+    await openVersion(page, 'vampire@2');
+    await page.getByRole('button', { name: 'Swap to vampire@2' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Swap to vampire@2' }).click();
+    await page.getByText('vampire@2 speaks from now on as vampire@stable').waitFor();
+    await places.getByText('vampire@1').waitFor({ state: 'detached' });
+    await page.getByRole('row', { name: /^vampire@2.*stable/ }).waitFor();
+
+    first.kill('SIGKILL');
+    await page.getByText('No answer: this is how it last stood.').waitFor();
+    const environment = { PORT: new URL(first.url).port };
+    running.use(await startGateway({ config, dataDirectory, environment }));
+    await page.getByText('No answer: this is how it last stood.').waitFor({ state: 'detached' });
+    const back = places.getByRole('listitem').filter({ hasText: 'vampire@2' });
+    await back.filter({ hasText: 'resident' }).waitFor();
+  });
+}
+
+async function add(page: Page, word: string, name: string, version: string): Promise<void> {
+  await page.getByRole('button', { name: 'Add an adapter' }).click();
+  const form = page.getByRole('form', { name: 'Add an adapter' });
+  await form.getByLabel(/^Folder or file/).fill(join(WORDS, word));
+  await form.getByLabel('Name').fill(name);
+  await form.getByLabel('Version').fill(version);
+  await form.getByRole('button', { name: 'Add it' }).click();
+  await page.getByRole('row', { name: new RegExp(`^${name}@${version}`) }).waitFor();
 }

@@ -35,6 +35,8 @@ const BROWSER_FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ];
+/** Longer than a gateway drains. */
+const END_PATIENCE_MS = 60_000;
 const LICH = 'lich_ossuary_keeper';
 
 /** The page is built again when a source is newer than it, so that the test never judges an old page. */
@@ -442,13 +444,19 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
-    const exited = new Promise<void>((resolve) => gateway.once('exit', () => resolve()));
+    const exited = new Promise<NodeJS.Signals | null>((resolve) =>
+      gateway.once('exit', (_code, signal) => resolve(signal)),
+    );
+    const said: string[] = [];
     t.after(async () => {
       gateway.kill('SIGTERM');
-      await exited;
+      // No timeout of the runner ends a process: one that stays would keep the whole run from its end, without a word.
+      const timer = setTimeout(() => gateway.kill('SIGKILL'), END_PATIENCE_MS);
+      const signal = await exited;
+      clearTimeout(timer);
       rmSync(data, { recursive: true, force: true });
+      assert.notEqual(signal, 'SIGKILL', `the gateway did not end: ${said.slice(-10).join('\n')}`);
     });
-    const said: string[] = [];
     const listening = Promise.withResolvers<string>();
     for (const stream of [gateway.stdout, gateway.stderr])
       createInterface({ input: stream }).on('line', (line) => {

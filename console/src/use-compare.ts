@@ -8,8 +8,8 @@ import { advance, type Conversation, type Happening } from './conversation.ts';
 
 /** Beside the base. */
 export const ADAPTERS_MAX = 3;
-/** Nobody waits in a game: the slowest machine may finish. */
-const DEADLINE_MS = 60_000;
+/** Nobody waits in a game: the slowest machine may finish. The most that a dialogue may ask for. */
+const DEADLINE_MS = 120_000;
 
 /** An adapter, or null for the base. */
 export type Voice = string | null;

@@ -78,8 +78,12 @@ export function useOperations(generation: number): Operations {
 
   const nowMs = Date.now();
   const shown = all.filter(
-    ({ id, ended_at_ms: endedAtMs }) =>
-      !dismissed.has(id) && (endedAtMs === null || own.current.has(id) || nowMs - endedAtMs < NEWS_MS),
+    ({ id, adapter, ended_at_ms: endedAtMs }, place) =>
+      endedAtMs === null ||
+      (!dismissed.has(id) &&
+        (own.current.has(id) || nowMs - endedAtMs < NEWS_MS) &&
+        // What came after it says more.
+        all.findIndex((one) => one.adapter === adapter) === place),
   );
   const stamp = all.map(({ id, ended_at_ms: endedAtMs }) => (endedAtMs === null ? '' : id)).join(' ');
   return { shown, stamp, follow, dismiss };

@@ -32,7 +32,9 @@ export function AdaptersPage({ live, stamp, keyGeneration }: AdaptersPageProps) 
           )}
           {engines?.length === 0 && (
             <p className="empty">
-              No engine of the configuration can hold adapters. Engines that can: embedded, vLLM, SGLang.
+              {live.readiness?.ready
+                ? 'No engine of the configuration can hold adapters. Those that can: embedded, vLLM, SGLang, TensorRT-LLM, llama-server, Ollama.'
+                : 'No engine is up yet. What lies on them comes back by itself.'}
             </p>
           )}
           {engines && trouble && <p className="hint">No answer: this is how it last stood. Trying again.</p>}

@@ -121,7 +121,8 @@ function FirstStep() {
         characters: add one from a folder, a file or an address, then publish it.
       </p>
       <p>
-        With the button above, or in a terminal: <code>greenroom adapters add FOLDER vampire@1</code>
+        With the button above, or in a terminal:{' '}
+        <code>npm run greenroom -- adapters add ./FOLDER --name vampire --version 1</code>
       </p>
     </div>
   );
