@@ -260,7 +260,10 @@ describe('adapters on the engine', { skip: modelMissing }, () => {
 
     await writeFile(path.join(home, 'adapter.gguf'), await readFile(fifth));
     const both = await Promise.all([load('twice', home), load('twice', home)]);
-    assert.deepEqual(both.map(({ status }) => status).toSorted(), [200, 400]);
+    assert.deepEqual(
+      both.map(({ status }) => status).toSorted((a, b) => a - b),
+      [200, 400],
+    );
     assert.equal((await listed()).at(-1)?.root, home);
     await must(load('last', fifth));
     const full = await load('more', fifth);
