@@ -4,9 +4,11 @@
  * priorities, and speaks on when its caller hangs up, so it is no witness of those.
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { openEngine } from '../../scripts/engines/frame.ts';
 import { llmDSim, SIMULATED_MODEL } from '../../scripts/engines/llm-d-sim.ts';
+import { type AdapterAddress, engineNameOf } from '../../src/core/adapter.ts';
 import type { Engine, EngineProbe, GenerateRequest } from '../../src/core/engine.ts';
 import { type ErrorCode, ServiceError } from '../../src/core/errors.ts';
 import type { Transport, WireRequest } from '../../src/core/transport.ts';
@@ -94,6 +96,14 @@ engineConformance(
   { skip },
 );
 
+/** It believes any path, and answers with chance: what an adapter changes is for engines with a model. */
+function anAdapter(index: number): AdapterAddress {
+  const digest = createHash('sha256').update(`adapter ${index}`).digest('hex');
+  const path = `/adapters/${digest}`;
+  const engineName = engineNameOf({ name: `npc-${index}`, version: '1', digest });
+  return { engineName, number: index + 1, path, localPath: path, rank: 8 };
+}
+
 const FAILURES: readonly (readonly [string, ErrorCode])[] = [
   ['rate_limit', 'overloaded'],
   ['server_error', 'overloaded'],
@@ -164,22 +174,23 @@ describe('What the simulator injects', { skip }, () => {
     }
   });
 
-  it('an adapter that is loaded by call is listed, and gone when it is unloaded', async () => {
-    const names = async () => (await opened.probe.models(never)).map(({ id }) => id);
-    const call = async (verb: string, body: object) => {
-      const reply = await fetch(`${opened.origin}/v1/${verb}_lora_adapter`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      });
-      assert.equal(reply.status, 200);
-    };
-    await call('load', { lora_name: 'lich@7', lora_path: '/adapters/lich' });
-    assert.ok((await names()).includes('lich@7'));
-    assert.notEqual((await ask({ model: 'lich@7' })).text, '');
-    await call('unload', { lora_name: 'lich@7' });
-    assert.ok(!(await names()).includes('lich@7'));
-    await assert.rejects(ask({ model: 'lich@7' }), isCode('unknown_model'));
+  it('a hundred adapters are loaded by call, listed, addressed, and gone when they are unloaded', async () => {
+    const { adapters } = opened;
+    assert.ok(adapters !== undefined);
+    const all = Array.from({ length: 100 }, (_, index) => anAdapter(index));
+    const [first] = all;
+    assert.ok(first !== undefined);
+    assert.deepEqual(await adapters.capacity(never), { slots: ADAPTERS.length, rankMax: null });
+    await Promise.all(all.map((adapter) => adapters.load(adapter, never)));
+    const there = await adapters.list(all, never);
+    assert.deepEqual([...there.held].sort(), all.map(({ engineName }) => engineName).sort());
+    assert.deepEqual([there.stale, there.foreign], [[], ADAPTERS.length]);
+    assert.equal((await adapters.list(all.slice(10), never)).stale.length, 10);
+    for (const adapter of all) assert.notEqual((await ask({ adapter, maxTokens: 2 })).text, '');
+    await Promise.all(all.map((adapter) => adapters.unload(adapter, never)));
+    await adapters.unload(first, never);
+    assert.deepEqual((await adapters.list(all, never)).held, []);
+    await assert.rejects(ask({ adapter: first }), isCode('unknown_model'));
   });
 
   it('has no page for its version, which is unknown then', async () => {
