@@ -50,6 +50,7 @@ import { Spending } from './spending/spending.ts';
 import type { Backend } from './store/backend.ts';
 import { dataDirectory } from './store/location.ts';
 import { openStore } from './store/store.ts';
+import { recordAdapterEvent } from './telemetry/adapter-metrics.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { turnLog } from './telemetry/turn-log.ts';
 import { countAttempt, turnMetrics } from './telemetry/turn-metrics.ts';
@@ -144,7 +145,7 @@ export async function createService(
       workingDirectory: directory,
       runtime,
       log,
-      onEvent: () => {},
+      onEvent: (event) => recordAdapterEvent(metrics, event),
       onOperationEnd: (kind, outcome) =>
         metrics.count('greenroom_adapter_operations_total', { kind, outcome }),
     }),

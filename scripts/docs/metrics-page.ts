@@ -28,7 +28,7 @@ Every series also has the labels \`model_name\` and \`engine\`.`,
 
 /** The engine keeps no catalogue; its registry says what it registered. Labels show where a series exists from the start. */
 async function engineRows(): Promise<string[][]> {
-  const { registry } = new EngineMetrics('model', () => null);
+  const { registry } = new EngineMetrics({ modelName: 'model', adapterSlots: 1 });
   const everywhere = new Set(['model_name', 'engine', 'le', 'quantile']);
   const metrics = await registry.getMetricsAsJSON();
   return metrics.map(({ name, help, type, values }) => {
