@@ -127,7 +127,8 @@ export function createOllamaAdapters(parts: DriverParts<OllamaOptions>): EngineA
     unload: async ({ engineName }, signal) => {
       const own = ollamaAdapterName(engineName, base);
       const trouble = { engine, adapter: { engineName } };
-      if (await isLoaded(own, signal)) await models.unload(signal, own);
+      // Its runner outlives a model that is deleted by a moment, and is listed as long; then there is nothing to unload.
+      if (await isThere(own, signal)) await models.unload(signal, own);
       const { status, said } = await post('DELETE', '/api/delete', { model: own }, signal);
       if (status !== 200 && status !== 404) throw refusedAdapter(trouble, status, said);
     },
@@ -138,16 +139,14 @@ export function createOllamaAdapters(parts: DriverParts<OllamaOptions>): EngineA
           const engineName = engineNameOfModel(name, base);
           return engineName === null ? [] : [{ name: engineName, path: null }];
         });
-      const { stale } = heldOf(known, named(onDisk));
-      const { held } = heldOf(known, named(loaded));
+      const { stale, held: made } = heldOf(known, named(onDisk));
+      const inMemory = new Set(named(loaded).map(({ name }) => name));
+      // In memory alone it is on its way out.
+      const held = made.filter((name) => inMemory.has(name));
       // Adapters of others are models like any other there; none of them has a place of ours.
       return { held, stale, foreign: 0 };
     },
   };
-
-  async function isLoaded(own: string, signal: AbortSignal): Promise<boolean> {
-    return (await models.loaded(signal)).some(({ name }) => name === own);
-  }
 }
 
 /** Only in passing, unless Ollama itself says that the file does not go with the base. */

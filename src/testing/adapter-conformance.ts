@@ -47,10 +47,15 @@ export function adapterConformance(
       assert.ok(first !== undefined && second !== undefined && last !== undefined);
       [one, other, third] = [first, second, last];
     });
-    after(() => opened[Symbol.asyncDispose]());
-    beforeEach(async () => {
+    const giveUpAll = async () => {
       for (const address of opened.good) await opened.adapters.unload(address, never);
+    };
+    after(async () => {
+      // Some keep what they were given on their disk.
+      await giveUpAll();
+      await opened[Symbol.asyncDispose]();
     });
+    beforeEach(giveUpAll);
 
     const traits = () => opened.adapters.traits;
     const held = async () => (await opened.adapters.list(opened.good, never)).held;

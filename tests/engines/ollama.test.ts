@@ -10,8 +10,10 @@ import { BASE_MODEL } from '../../scripts/engines/base-model.ts';
 import { openEngine } from '../../scripts/engines/frame.ts';
 import { ollama } from '../../scripts/engines/ollama.ts';
 import { DRIVERS } from '../../src/engines/index.ts';
+import { adapterConformance } from '../../src/testing/adapter-conformance.ts';
 import { openDriver } from '../../src/testing/driver-harness.ts';
 import { engineConformance, lineRequest } from '../../src/testing/engine-conformance.ts';
+import { stagedAdapters } from '../../src/testing/staged-adapters.ts';
 import { hangUpUnary, LONG_PROMPT } from './hang-up.ts';
 import { skipUnlessAsked } from './when-asked.ts';
 
@@ -87,6 +89,26 @@ async function untilBusy(work: () => number, from: number): Promise<void> {
 }
 
 engineConformance(`Ollama ${ollama.version}`, open, { skip });
+
+adapterConformance(
+  `Ollama ${ollama.version}`,
+  async () => {
+    await using parts = new AsyncDisposableStack();
+    const staged = parts.use(await stagedAdapters());
+    const opened = parts.use(await open());
+    assert.ok(opened.adapters !== undefined);
+    const owned = parts.move();
+    return {
+      engine: opened.engine,
+      adapters: opened.adapters,
+      model: opened.model,
+      good: [await staged.word('amber'), await staged.word('basalt'), await staged.seeded('ghoul', 3)],
+      missing: staged.missing('nobody'),
+      [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    };
+  },
+  { skip },
+);
 
 describe('Who hangs up on Ollama', { skip }, () => {
   let opened: Awaited<ReturnType<typeof open>>;
