@@ -47,7 +47,13 @@ export async function openAdapters(parts: AdaptersParts): Promise<Adapters> {
   return {
     keeper,
     admin,
-    publishDeclared: (signal) => publishDeclared({ admin, declared: options.published, clock, log }, signal),
+    publishDeclared: async (signal) => {
+      // What a gateway left half removed goes first: a declared version may be added anew then.
+      await registry.recover(signal).catch((error: unknown) => {
+        if (!signal.aborted) log.warn('adapter.not_recovered', { reason: String(error) });
+      });
+      await publishDeclared({ admin, declared: options.published, clock, log }, signal);
+    },
     [Symbol.asyncDispose]: async () => {
       await operations[Symbol.asyncDispose]();
       await keeper[Symbol.asyncDispose]();

@@ -258,6 +258,7 @@ it('keeps what was fetched when the store is away, and sweeps what was left over
   assert.equal(incoming.length, 1);
   const [digest = ''] = (await readdir(other.root)).filter((name) => !name.startsWith('.'));
   assert.equal(await other.registry.files.sweep(never), 0, 'it is too young');
+  // A first add sweeps too, and finds nothing that is old enough.
   const { record } = await other.registry.add(
     addition('ghoul@1', await other.write('ghoul', 2)),
     quiet,

@@ -89,6 +89,7 @@ const REMOVED_MARKS_MAX = 256;
 export class AdapterRegistry {
   readonly files: StagedFiles;
   readonly #parts: RegistryParts;
+  #hasSwept = false;
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
@@ -133,6 +134,7 @@ export class AdapterRegistry {
       this.#record(request, baseName, base, staged),
     );
     const { record, isNew } = kept;
+    await this.#sweep(signal);
     const same = (await this.store.byDigest(artefact.digest)).map(adapterId);
     this.#parts.log.info('adapter.added', {
       adapter: adapterId(record),
@@ -217,7 +219,7 @@ export class AdapterRegistry {
     return 'mended';
   }
 
-  /** Ends removals that a gateway left unfinished, and removes files that nobody has a record of. For the start. */
+  /** Ends removals that a gateway left unfinished: for the start. Throws `store_unavailable`. */
   async recover(signal: AbortSignal): Promise<void> {
     const { removing } = await this.store.desired();
     for (const key of removing) {
@@ -228,8 +230,6 @@ export class AdapterRegistry {
       const isMarked = record !== null && (await this.store.desired()).removing.includes(key);
       if (isMarked) await this.#strike(record);
     }
-    const swept = await this.files.sweep(signal);
-    if (swept > 0) this.#parts.log.info('adapter.swept', { folders: swept });
   }
 
   async #base(name: string, signal: AbortSignal): Promise<KnownBase> {
@@ -350,6 +350,18 @@ export class AdapterRegistry {
         { details: { missing } },
       );
     await verifyArtefact(this.files.folderOf(record.digest), record.digest, signal);
+  }
+
+  /** Once in a process, when it has just written there itself: what others left is at least a day old. */
+  async #sweep(signal: AbortSignal): Promise<void> {
+    if (this.#hasSwept) return;
+    this.#hasSwept = true;
+    try {
+      const folders = await this.files.sweep(signal);
+      if (folders > 0) this.#parts.log.info('adapter.swept', { folders });
+    } catch (error) {
+      this.#parts.log.warn('adapter.not_swept', { reason: String(error) });
+    }
   }
 
   async #strike(record: AdapterRecord): Promise<void> {
