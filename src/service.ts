@@ -388,9 +388,12 @@ export async function createService(
         event_loop_delay_ms_p99: metrics.eventLoopDelayP99Ms(),
       };
     },
-    expose: () => {
+    expose: async () => {
       observeEngines();
-      return metrics.expose();
+      // A store that is away leaves the last count.
+      const registered = await adapters.admin.count().catch(() => null);
+      if (registered !== null) metrics.gauge('greenroom_adapters_registered', {}, registered);
+      return await metrics.expose();
     },
     countHttp: (route, status) =>
       metrics.count('greenroom_http_requests_total', { route, status: String(status) }),
