@@ -17,7 +17,7 @@ export interface CanonicalForm {
   readonly config: Uint8Array;
   readonly header: Uint8Array;
   /** Their bytes follow the header in this order. */
-  readonly matrices: readonly Matrix[];
+  readonly tensors: readonly { readonly name: string; readonly matrix: Matrix }[];
   readonly fitted: Fitted;
 }
 
@@ -61,7 +61,7 @@ export function canonicalForm(weights: LoraWeights, base: BaseDescription): Cano
       layersToTransform: isOfAll ? null : adaptedLayers,
     }),
     header: safetensorsHeader(metadata, described),
-    matrices: tensors.map(({ matrix }) => matrix),
+    tensors,
     fitted,
   };
 }

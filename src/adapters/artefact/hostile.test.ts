@@ -1,77 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test, { type TestContext } from 'node:test';
-import { ServiceError } from '../../core/errors.ts';
-import { realRuntime } from '../../runtime.ts';
-import {
-  type PeftContent,
-  type PeftFolderOptions,
-  type PeftTensor,
-  peftContent,
-  safetensorsBytes,
-  TINY_BASES,
-  writePeftContent,
-  writePeftFolder,
-} from '../../testing/peft-folder.ts';
+import test from 'node:test';
+import { artefactBench, changedAdapter } from '../../testing/artefact-bench.ts';
+import { type PeftContent, type PeftTensor, peftContent, TINY_BASES } from '../../testing/peft-folder.ts';
 import { ARTEFACT_FILES, type ArtefactLimits } from './artefact.ts';
-import { stageAdapter } from './stage.ts';
 
 const base = TINY_BASES.llama;
-
-interface Bench {
-  readonly home: string;
-  readonly root: string;
-  stage(from: string, limits?: Partial<ArtefactLimits>): Promise<string>;
-  /** Rejects as said, and leaves nothing staged. */
-  refused(from: string, message: RegExp, code?: string, limits?: Partial<ArtefactLimits>): Promise<void>;
-}
-
-async function bench(context: TestContext): Promise<Bench> {
-  const home = await mkdtemp(join(tmpdir(), 'greenroom-hostile-'));
-  context.after(() => rm(home, { recursive: true, force: true }));
-  const root = join(home, 'adapters');
-  const signal = new AbortController().signal;
-  const stage = async (from: string, limits: Partial<ArtefactLimits> = {}) =>
-    (await stageAdapter({ from, root, base, limits, ...realRuntime }, signal)).digest;
-  const refused: Bench['refused'] = async (from, message, code = 'adapter_invalid', limits = {}) => {
-    await assert.rejects(stage(from, limits), (error) => {
-      assert.ok(error instanceof ServiceError, String(error));
-      assert.equal(error.code, code, error.message);
-      assert.match(error.message, message);
-      return true;
-    });
-    const kept = await readdir(root, { recursive: true }).catch(() => []);
-    assert.deepEqual(
-      kept.filter((name) => name !== '.staging'),
-      [],
-    );
-  };
-  return { home, root, stage, refused };
-}
-
-/** A whole adapter, changed. */
-async function changed(
-  { home }: Bench,
-  change: (content: PeftContent) => PeftContent,
-  options: Partial<PeftFolderOptions> = {},
-): Promise<string> {
-  const content = change(peftContent({ seed: 1, base, ...options }));
-  return await writePeftContent(await mkdtemp(join(home, 'changed-')), content);
-}
 
 const withConfig = (fields: Record<string, unknown>) => (content: PeftContent) => ({
   ...content,
@@ -84,7 +20,7 @@ const withTensors = (change: (tensors: PeftTensor[]) => PeftTensor[]) => (conten
 });
 
 test('a configuration that means anything but a plain LoRA is refused by its field', async (context) => {
-  const on = await bench(context);
+  const on = await artefactBench(context);
   const table: readonly (readonly [Record<string, unknown>, RegExp])[] = [
     [{ peft_type: 'LOHA' }, /peft_type "LOHA"; expected "LORA"/],
     [{ peft_type: undefined }, /peft_type nowhere/],
@@ -121,12 +57,13 @@ test('a configuration that means anything but a plain LoRA is refused by its fie
     [{ layers_to_transform: 'all' }, /layers_to_transform "all"/],
     [{ base_model_name_or_path: 7 }, /base_model_name_or_path 7/],
   ];
-  for (const [fields, message] of table) await on.refused(await changed(on, withConfig(fields)), message);
+  for (const [fields, message] of table)
+    await on.refused(await changedAdapter(on, withConfig(fields)), message);
 });
 
 test('what changes nothing in the meaning passes, and a pattern of target modules is not run', async (context) => {
-  const on = await bench(context);
-  const plain = await on.stage(await changed(on, (content) => content));
+  const on = await artefactBench(context);
+  const plain = await on.stage(await changedAdapter(on, (content) => content));
   const fields = {
     lora_dropout: 0.1,
     megatron_core: 'megatron.core',
@@ -137,11 +74,11 @@ test('what changes nothing in the meaning passes, and a pattern of target module
     target_modules: '((a+)+)+$',
     layers_to_transform: [1, 0],
   };
-  assert.equal(await on.stage(await changed(on, withConfig(fields))), plain);
+  assert.equal(await on.stage(await changedAdapter(on, withConfig(fields))), plain);
 });
 
 test('weights that do not belong together are refused by name', async (context) => {
-  const on = await bench(context);
+  const on = await artefactBench(context);
   const zeros = (name: string, ...shape: number[]): PeftTensor => ({
     name: `base_model.model.${name}`,
     type: 'F32',
@@ -185,13 +122,13 @@ test('weights that do not belong together are refused by name', async (context) 
       /is F16 and .* is F32; save all weights in one type/,
     ],
   ];
-  for (const [change, message] of table) await on.refused(await changed(on, change), message);
+  for (const [change, message] of table) await on.refused(await changedAdapter(on, change), message);
 });
 
 test('an adapter for another base is refused before its weights are read', async (context) => {
-  const on = await bench(context);
+  const on = await artefactBench(context);
   const write = (other: typeof base, options = {}) =>
-    changed(on, (content) => content, { base: { ...base, ...other }, ...options });
+    changedAdapter(on, (content) => content, { base: { ...base, ...other }, ...options });
   await on.refused(
     await write({ ...base, layers: 3 }),
     /adapts layer 2, the base has 2/,
@@ -216,7 +153,7 @@ test('an adapter for another base is refused before its weights are read', async
 });
 
 test('infinite weights and such that are no number are found in every type', async (context) => {
-  const on = await bench(context);
+  const on = await artefactBench(context);
   const bad = {
     F32: [0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001],
     F16: [0x7c00, 0xfc00, 0x7e01],
@@ -231,13 +168,16 @@ test('infinite weights and such that are no number are found in every type', asy
           else new DataView(data.buffer).setUint16(data.length - 2, bits, true);
           return tensors;
         });
-        await on.refused(await changed(on, poison, { type }), /is infinite or no number/);
+        await on.refused(
+          await changedAdapter(on, poison, { type }),
+          /weight \d+ of base_model\.model\.\S+ is infinite or no number/,
+        );
       }
 });
 
 test('limits are kept, and named', async (context) => {
-  const on = await bench(context);
-  const from = await changed(on, (content) => content);
+  const on = await artefactBench(context);
+  const from = await changedAdapter(on, (content) => content);
   const bytes = peftContent({ seed: 1, base }).tensors.reduce((sum, { data }) => sum + data.length, 0);
   const table: readonly (readonly [Partial<ArtefactLimits>, RegExp])[] = [
     [{ rankMax: 3 }, /rank 4; at most 3/],
@@ -252,9 +192,9 @@ test('limits are kept, and named', async (context) => {
 });
 
 test('pickles are refused under any name, and nothing is unpacked', async (context) => {
-  const on = await bench(context);
+  const on = await artefactBench(context);
   for (const name of ['adapter_model.bin', 'optimizer.PT', 'rng_state.pth', 'x.pkl', 'y.ckpt']) {
-    const from = await changed(on, (content) => content);
+    const from = await changedAdapter(on, (content) => content);
     await writeFile(join(from, name), 'whatever');
     await on.refused(from, /is a pickle, which can run code/);
     await on.refused(join(from, name), /is a pickle/);
@@ -267,7 +207,7 @@ test('pickles are refused under any name, and nothing is unpacked', async (conte
   ];
   for (const [bytes, message] of magic)
     for (const name of [ARTEFACT_FILES.weights, 'lich.gguf', 'README.md', 'lich']) {
-      const from = await changed(on, (content) => content);
+      const from = await changedAdapter(on, (content) => content);
       await writeFile(join(from, name), bytes);
       await on.refused(from, message);
       await on.refused(join(from, name), message);
@@ -275,10 +215,10 @@ test('pickles are refused under any name, and nothing is unpacked', async (conte
 });
 
 test('links out of the folder, pipes and what is missing are refused; a link inside is followed', async (context) => {
-  const on = await bench(context);
-  const outside = await changed(on, (content) => content);
+  const on = await artefactBench(context);
+  const outside = await changedAdapter(on, (content) => content);
   for (const file of [ARTEFACT_FILES.config, ARTEFACT_FILES.weights]) {
-    const from = await changed(on, (content) => content);
+    const from = await changedAdapter(on, (content) => content);
     await rm(join(from, file));
     await on.refused(from, new RegExp(file));
     await symlink(join(outside, file), join(from, file));
@@ -295,7 +235,7 @@ test('links out of the folder, pipes and what is missing are refused; a link ins
   await on.refused(join(on.home, 'empty'), /no adapter_model\.safetensors and no adapter_config\.json/);
   await writeFile(join(on.home, 'notes.txt'), 'hello');
   await on.refused(join(on.home, 'notes.txt'), /"notes\.txt" is no adapter/);
-  const inside = await changed(on, (content) => content);
+  const inside = await changedAdapter(on, (content) => content);
   await rename(join(inside, ARTEFACT_FILES.weights), join(inside, 'weights'));
   await symlink('weights', join(inside, ARTEFACT_FILES.weights));
   const digest = await on.stage(inside);
@@ -313,8 +253,8 @@ function withHeader(header: string | Uint8Array, data: Uint8Array = new Uint8Arr
 }
 
 test('a safetensors header that lies is refused', async (context) => {
-  const on = await bench(context);
-  const from = await changed(on, (content) => content);
+  const on = await artefactBench(context);
+  const from = await changedAdapter(on, (content) => content);
   const path = join(from, ARTEFACT_FILES.weights);
   const tensor = (begin: unknown, end: unknown, shape: unknown = [2], type: unknown = 'F32') =>
     JSON.stringify({ dtype: type, shape, data_offsets: [begin, end] });
@@ -359,89 +299,9 @@ test('a safetensors header that lies is refused', async (context) => {
   }
 });
 
-/** Every beginning of the file, then every byte of its header with one bit the other way. */
-async function fuzz(
-  on: Bench,
-  from: string,
-  path: string,
-  headerBytes: number,
-  canFlip: (digest: string, at: number) => boolean,
-): Promise<void> {
-  const whole = await readFile(path);
-  const expect = async (what: string, allowed: (digest: string) => boolean) => {
-    try {
-      const digest = await on.stage(from);
-      await rm(join(on.root, digest), { recursive: true });
-      assert.ok(allowed(digest), `${what} was taken`);
-    } catch (error) {
-      if (!(error instanceof ServiceError)) throw new Error(`${what}: ${String(error)}`, { cause: error });
-      assert.ok(['adapter_invalid', 'adapter_incompatible'].includes(error.code), `${what}: ${error.code}`);
-      assert.ok(error.message.length < 1_000, `${what}: a message of ${error.message.length} characters`);
-    }
-  };
-  for (let length = whole.length - 1; length >= 0; length--) {
-    // The weights' own bytes are all alike to the reader; a few cuts there are as good as each.
-    if (length > headerBytes && length % 61 !== 0 && whole.length - length > 8) continue;
-    await truncate(path, length);
-    await expect(`cut to ${length} bytes`, () => false);
-    if (length % 64 === 0) await writeFile(path, whole);
-  }
-  await writeFile(path, whole);
-  const handle = await open(path, 'r+');
-  try {
-    for (let at = 0; at < headerBytes; at++) {
-      const byte = whole[at] ?? 0;
-      await handle.write(Buffer.of(byte ^ (1 << (at % 8))), 0, 1, at);
-      await expect(`byte ${at} flipped`, (digest) => canFlip(digest, at));
-      await handle.write(Buffer.of(byte), 0, 1, at);
-    }
-  } finally {
-    await handle.close();
-  }
-}
-
-test('a safetensors file that is cut or flipped anywhere is refused, or is another adapter', async (context) => {
-  const on = await bench(context);
-  const options = { seed: 1, base, targets: ['q_proj'], rank: 2 };
-  const from = await writePeftFolder(join(on.home, 'lich'), options);
-  const digest = await on.stage(from);
-  await rm(join(on.root, digest), { recursive: true });
-  const { tensors } = peftContent(options);
-  const whole = safetensorsBytes(tensors);
-  const headerBytes = whole.length - tensors.reduce((sum, { data }) => sum + data.length, 0);
-  // Flips in __metadata__ say nothing; one that turns F32 into another type has other sizes and is refused.
-  const metadataEnd = whole.indexOf('},') + 1;
-  await fuzz(on, from, join(from, ARTEFACT_FILES.weights), headerBytes, (found, at) =>
-    at < metadataEnd || whole[at] === 0x20 ? found === digest : found !== digest,
-  );
-});
-
-test('a GGUF file that is cut or flipped anywhere is refused, or is another adapter', async (context) => {
-  const on = await bench(context);
-  const options = { seed: 1, base, targets: ['q_proj'], rank: 2 };
-  const digest = await on.stage(await writePeftFolder(join(on.home, 'lich'), options));
-  const path = join(on.home, 'lich.gguf');
-  await rename(join(on.root, digest, ARTEFACT_FILES.gguf), path);
-  await rm(join(on.root, digest), { recursive: true });
-  const headerBytes =
-    (await readFile(path)).length -
-    peftContent(options).tensors.reduce((sum, { data }) => sum + data.length, 0);
-  await fuzz(on, path, path, headerBytes, () => true);
-});
-
-test('a configuration that is cut or flipped anywhere never does harm', async (context) => {
-  const on = await bench(context);
-  const from = await writePeftFolder(join(on.home, 'lich'), { seed: 1, base, targets: ['q_proj'], rank: 2 });
-  const path = join(from, ARTEFACT_FILES.config);
-  // The last byte is a line's end.
-  const bytes = (await readFile(path)).length;
-  await writeFile(path, (await readFile(path)).subarray(0, bytes - 1));
-  await fuzz(on, from, path, bytes - 1, () => true);
-});
-
 test('a GGUF file that is no LoRA adapter is refused', async (context) => {
-  const on = await bench(context);
-  const digest = await on.stage(await changed(on, (content) => content));
+  const on = await artefactBench(context);
+  const digest = await on.stage(await changedAdapter(on, (content) => content));
   const path = join(on.home, 'lich.gguf');
   await rename(join(on.root, digest, ARTEFACT_FILES.gguf), path);
   await rm(join(on.root, digest), { recursive: true });

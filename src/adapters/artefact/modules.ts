@@ -1,7 +1,7 @@
 /**
  * Which matrices of each architecture an adapter may change: their names in PEFT and in GGUF, and their sizes in a base.
- * Names and fused matrices are those of llama.cpp's converter (conversion/*.py, gguf-py tensor_mapping, b-version in
- * tests/fixtures/adapters-convert); the tests compare the outcome with it bit by bit.
+ * Names and fused matrices are those of llama.cpp's converter (conversion/*.py, gguf-py's tensor_mapping.py); the tests
+ * compare the outcome with it bit by bit, at the commit that tests/fixtures/adapters-convert/reference.json names.
  */
 import { ServiceError } from '../../core/errors.ts';
 import type { BaseDescription } from './base.ts';
@@ -79,7 +79,7 @@ const PLAIN = [
   ...GATED,
 ];
 
-/** In the order in which an artefact has them. The one of a fused matrix is one adapter of the whole. */
+/** In the order in which an artefact has them. Phi 3's fused matrices have one adapter for the whole of each. */
 const ARCHITECTURES: Readonly<Record<string, readonly ModuleKind[]>> = {
   llama: [
     EMBEDDING,

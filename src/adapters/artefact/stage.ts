@@ -12,6 +12,7 @@ import {
   ARTEFACT_LIMITS,
   type ArtefactLimits,
   invalid,
+  WEIGHT_BYTES,
 } from './artefact.ts';
 import type { BaseDescription } from './base.ts';
 import { artefactDigest, type CanonicalForm, canonicalForm } from './canonical.ts';
@@ -101,18 +102,18 @@ async function writeArtefact(
 
 async function* canonicalPieces(form: CanonicalForm, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   yield form.header;
-  for (const matrix of form.matrices) yield* finite(matrix, signal);
+  for (const { name, matrix } of form.tensors) yield* finite(name, matrix, signal);
 }
 
-async function* finite(matrix: Matrix, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* finite(name: string, matrix: Matrix, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   let before = 0;
   for await (const chunk of chunksOf(matrix, signal)) {
     const found = firstNotFinite(chunk, matrix.type);
     if (found !== null)
       throw invalid(
-        `weight ${before + found} of a matrix of ${matrix.rows} × ${matrix.columns} is infinite or no number; the training diverged: take an earlier checkpoint`,
+        `weight ${before + found} of ${name} is infinite or no number; the training diverged: take an earlier checkpoint`,
       );
-    before += chunk.length / (matrix.type === 'F32' ? 4 : 2);
+    before += chunk.length / WEIGHT_BYTES[matrix.type];
     yield chunk;
   }
 }
