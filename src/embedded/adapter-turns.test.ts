@@ -20,7 +20,7 @@ describe('AdapterTurns', () => {
   });
 
   it('keeps an adapter for some short passes and changes after each long one', () => {
-    assert.deepEqual(served(new AdapterTurns(), [0, 5], 12, 10), [0, 0, 0, 0, 5, 5, 5, 5, 0, 0, 0, 0]);
+    assert.deepEqual(served(new AdapterTurns(), [0, 5], 10, 15), [0, 0, 0, 0, 5, 5, 5, 5, 0, 0]);
     assert.deepEqual(served(new AdapterTurns(), [0, 5, 7], 6, 90), [0, 5, 7, 0, 5, 7]);
     assert.deepEqual(
       served(new AdapterTurns(), [0, 5], 2 * TURN_PASSES_MAX, 0),

@@ -1,16 +1,16 @@
 /**
  * Which adapter's lines the next pass serves. A pass is computed under one adapter, and a change makes llama.cpp plan its
- * graph anew: 4 ms of processor time with 4 adapters on q and v, 7 on all matrices, against 12 for a pass of one line
- * (SmolLM2-135M, one thread, November 2026), and a tenth more with 100 loaded. A context per adapter needs no change, but
- * its own cache and buffers: 70 MB for three sequences of 512 tokens. So one context, and an adapter keeps its turn for some
- * passes. Pure: durations come from the caller.
+ * graph anew: with 20 adapters loaded 3 ms of processor time where they change q and v, some 10 where they change every
+ * matrix, against 14 for a pass of one line (SmolLM2-135M, one thread, November 2026; it grows with what is loaded). A
+ * context per adapter needs no change, but its own cache and buffers: 50 to 60 MB for three sequences of 512 tokens. So
+ * there is one context, and an adapter keeps its turn for some passes. Pure: durations come from the caller.
  *
  * Bound: between two turns of an adapter with lines, each other one has a turn at most once, and at most OVERTAKES_MAX
  * newcomers go before: their players wait for a first word. A turn has at most TURN_PASSES_MAX passes.
  */
 
-/** A turn that lasted so long (ms) ends: a change of 3 to 6 ms is then a tenth of it, and a large model changes each pass. */
-const TURN_MS = 40;
+/** A turn that lasted so long (ms) ends: the change is a twentieth to a sixth of it. A large model changes each pass. */
+const TURN_MS = 60;
 export const TURN_PASSES_MAX = 8;
 export const OVERTAKES_MAX = 2;
 
