@@ -4,12 +4,15 @@
  * loaded where nobody may wait. What is kept is a few numbers an adapter, whatever the traffic.
  */
 import type { AdapterAbsence, AdapterWish } from '../core/adapter.ts';
+import { UseRate } from './use-rate.ts';
 import type { Demand } from './worth.ts';
 
 /** How long a line that went without goes on paying. */
 const RECALL_MS = 10_000;
 /** How long a hint does: players walk about so long between two places. */
 const HINT_MS = 60_000;
+/** Below one line in eight minutes nobody remembers it. */
+const FORGOTTEN_RATE = 0.002;
 
 export interface Waiter {
   readonly engineName: string;
@@ -34,6 +37,19 @@ interface Recalled {
 export class Demands {
   readonly #waiting = new Map<string, Set<Waiter>>();
   readonly #recalled = new Map<string, Recalled>();
+  readonly #rates = new Map<string, UseRate>();
+
+  /** A line wants it, wherever it is. */
+  count(engineName: string, nowMonoMs: number): void {
+    const rate = this.#rates.get(engineName) ?? new UseRate();
+    rate.used(nowMonoMs);
+    this.#rates.set(engineName, rate);
+  }
+
+  /** Lines a second that want it. */
+  rateOf(engineName: string, nowMonoMs: number): number {
+    return this.#rates.get(engineName)?.at(nowMonoMs) ?? 0;
+  }
 
   /** Names of adapters that are wanted, or were lately. */
   get wanted(): ReadonlySet<string> {
@@ -89,6 +105,8 @@ export class Demands {
   }
 
   forgetOld(nowMonoMs: number): void {
+    for (const [engineName, rate] of this.#rates)
+      if (rate.at(nowMonoMs) < FORGOTTEN_RATE) this.#rates.delete(engineName);
     for (const [engineName, recalled] of this.#recalled) {
       if (nowMonoMs >= recalled.linesUntilMonoMs) {
         recalled.interactive = 0;

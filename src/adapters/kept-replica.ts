@@ -258,6 +258,7 @@ export class KeptReplica {
       const nowMonoMs = clock.monotonicMs();
       place.verifyMs = Math.round(nowMonoMs - loadedMonoMs);
       place.failures = 0;
+      place.setbacks = 0;
       place.residentSinceMonoMs = nowMonoMs;
       place.move('resident', null);
       // As long as it took, lines go undisturbed before the next load that nobody waits for.
@@ -285,6 +286,7 @@ export class KeptReplica {
     // Of these none speaks against the adapter.
     const isTheirFault = isFullUp || error.code === 'store_unavailable' || error.code === 'overloaded';
     if (!isTheirFault) place.failures += 1;
+    place.setbacks += 1;
     if (isFullUp) {
       const others = [...this.places.values()].filter((each) => each !== place && isHeld(each)).length;
       this.#learned = { slots: others + this.#foreign, untilMonoMs: nowMonoMs + LEARNED_SLOTS_MS };
@@ -313,12 +315,15 @@ export class KeptReplica {
         this.#parts.clock,
         { what: `unloading ${engineName} at ${this.name}`, timeoutMs: UNLOAD_TIMEOUT_MS },
         signal,
-        (within) => this.replica.engine.unload(place.address, within),
+        (within) =>
+          this.replica.engine.traits.unloads === 'never'
+            ? Promise.resolve()
+            : this.replica.engine.unload(place.address, within),
       );
       place.isUnloading = false;
       place.unloadFailures = 0;
       const nowMonoMs = this.#parts.clock.monotonicMs();
-      place.notBeforeMonoMs = place.failures > 0 ? nowMonoMs + this.#backoffMs(place.failures) : nowMonoMs;
+      place.notBeforeMonoMs = nowMonoMs + (place.setbacks > 0 ? this.#backoffMs(place.setbacks) : 0);
       place.move(place.endsAs, reason);
       const { id } = place;
       this.#parts.onEvent({ type: 'unloaded', engine: this.name, id, reason: reason ?? '' });

@@ -43,7 +43,10 @@ export class Place {
   endsAs: 'gone' | 'failed' = 'gone';
   claimedBy: string | null = null;
   isUnloading = false;
+  /** Its own, since it was resident last: they end in `failed`. */
   failures = 0;
+  /** All in a row, also those that were not its fault: they space the tries. */
+  setbacks = 0;
   unloadFailures = 0;
   notBeforeMonoMs = Number.NEGATIVE_INFINITY;
   residentSinceMonoMs = 0;
@@ -119,6 +122,11 @@ export class Place {
         on.onRelease();
       },
     };
+  }
+
+  /** What lines did while it was not here counts: else whatever has just come would look unused. */
+  expect(usesPerSecond: number, nowMonoMs: number): void {
+    this.#rate.expect(usesPerSecond, nowMonoMs);
   }
 
   /** Somebody of this tier uses or wants it. The highest of the last minute counts. */

@@ -85,14 +85,14 @@ export class Publisher {
     const servedAt = leaving === null ? [] : residency.residentAt(engineNameOf(leaving));
     // Wherever the version before answers at once, the next one must, too; and it must not make room for it.
     const targets = servedAt.length === 0 ? 'one' : servedAt;
-    using _keepBefore = leaving === null ? null : residency.keep(leaving, servedAt);
-    residency.assertRoom(record);
     const wasPublished = publishedEntry(known, id) !== null;
     const publish = publishVersion(record, { isPinned: options.pin || undefined, atMs: clock.nowMs() });
     const done = { isDesired: false };
     let left: string | null = null;
     try {
+      using _keepBefore = leaving === null ? null : residency.keep(leaving, servedAt);
       using _keep = residency.keep(record, targets);
+      await residency.requireRoom(record);
       await this.#change(publish);
       done.isDesired = true;
       await this.#verified(record, targets, onProgress, signal);

@@ -32,6 +32,7 @@ import { DesiredSnapshot } from './snapshot.ts';
 import { withinTime } from './time-limit.ts';
 import { Verifier } from './verify.ts';
 import type { ReplicaView, ResidencyView } from './views.ts';
+import { HOT_LEASES } from './worth.ts';
 
 export interface ResidencyParts {
   readonly store: AdapterStore;
@@ -84,6 +85,9 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
   #waiters = 0;
   #isTurnDue = false;
   #timer: Disposable | null = null;
+  #timerMonoMs = 0;
+  /** Whether somebody waits for a place that is not there. */
+  #isWaiting = false;
   #hasEnded = false;
 
   constructor(parts: ResidencyParts) {
@@ -146,6 +150,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
       this.#parts.onEvent({ type: 'wanted', priority, absence, waitedMs });
       return absence;
     };
+    if (priority !== 'hint') this.#demands.count(engineName, sinceMonoMs);
     for (const name of replicas) this.#place(name, engineName)?.wantedBy(wish.tier, sinceMonoMs);
     if (this.#isResidentAt(engineName, replicas)) return tell(null);
     const useless = this.#whyUseless(engineName, replicas);
@@ -184,11 +189,16 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   lease(adapter: ResolvedAdapter, replica: string): AdapterLease | null {
     const { clock } = this.#parts;
-    const lease = this.#place(replica, adapter.engineName)?.lease(adapter, {
+    const place = this.#place(replica, adapter.engineName);
+    const lease = place?.lease(adapter, {
       nowMonoMs: () => clock.monotonicMs(),
-      onRelease: () => this.#wake(),
+      onRelease: () => {
+        if (place.stage === 'draining' || this.#isWaiting) this.#wake();
+      },
       onLost: () => this.#lost(replica, adapter.engineName),
     });
+    // A busy one may have earned a copy; that is no matter of a single line.
+    if (place !== undefined && place.leases >= HOT_LEASES) this.#lookWithin(LOOK_AGAIN_MS);
     return lease ?? null;
   }
 
@@ -304,10 +314,10 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
   }
 
   /**
-   * Whether the adapter could be brought to at least one connected replica. Throws `adapter_incompatible` when none runs
-   * its base, `no_room` with figures when none has room, `not_ready` when none is connected.
+   * Whether the adapter, which is kept, could be brought to at least one connected replica. Throws `adapter_incompatible`
+   * when none runs its base, `no_room` with figures when none has room, `not_ready` when none is connected.
    */
-  assertRoom(record: AdapterRecord): void {
+  async requireRoom(record: AdapterRecord): Promise<void> {
     const connected = this.#connected();
     if (connected.length === 0)
       throw new ServiceError(
@@ -322,6 +332,8 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
         `${record.name}@${record.version} is for the base ${record.base}; the engines that are connected run ${bases}`,
       );
     }
+    // What an engine was started with is only known by asking it.
+    for (const kept of fits) if (!loadsByCall(kept.replica)) await this.#audit(kept);
     const reasons = fits.map((kept) => this.#roomReason(record, kept));
     if (reasons.every((reason) => reason !== null))
       throw new ServiceError('no_room', `${record.name}@${record.version}: ${reasons.join('; ')}`);
@@ -391,7 +403,8 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     this.#settleWaiters();
     for (const watcher of [...this.#watchers]) this.#check(watcher);
     this.#forgetGone();
-    this.#lookAgain(plan.isWaiting, nowMonoMs);
+    this.#isWaiting = plan.isWaiting;
+    this.#lookAgain(nowMonoMs);
   }
 
   #act(action: PlanAction): void {
@@ -519,7 +532,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   #roomReason(record: AdapterRecord, kept: KeptReplica): string | null {
     const plan = kept.toPlan(this.#parts.clock.monotonicMs());
-    if (!plan.loadsByCall && kept.places.get(engineNameOf(record)) === undefined)
+    if (!loadsByCall(kept.replica) && kept.places.get(engineNameOf(record)) === undefined)
       return `${kept.name} takes adapters only when it starts`;
     const bytes = Math.max(record.bytes, record.ggufBytes);
     const load = { engineName: engineNameOf(record), base: record.base, rank: record.rank, bytes };
@@ -532,7 +545,8 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     const list = await kept.list([...known.values()], signal);
     for (const engineName of list?.stale ?? []) {
       const isOurs = kept.places.has(engineName) || this.#snapshot.adapters.has(engineName);
-      if (!isOurs && this.#keptTargets(engineName) === null)
+      const isLeft = kept.replica.engine.traits.unloads === 'never';
+      if (!isOurs && !isLeft && this.#keptTargets(engineName) === null)
         await kept.dismiss({ engineName, number: adapterNumber(engineName.slice(-8)) }, signal);
     }
     return list?.held ?? null;
@@ -546,13 +560,16 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     const list = await this.#reconcile(kept, kept.signal).catch(() => null);
     if (list === null || kept.signal.aborted) return;
     const held = new Set(list);
-    this.#adopt(kept, [...held]);
+    this.#adopt(kept, list);
+    const isFixed = !loadsByCall(kept.replica);
+    const nowMonoMs = this.#parts.clock.monotonicMs();
     for (const [place, moves] of before) {
       if (place.moves !== moves) continue;
       const isThere = held.has(place.engineName);
-      if (place.stage === 'resident' && !isThere) {
-        this.#lost(kept.name, place.engineName);
-      } else if ((place.stage === 'gone' || place.stage === 'failed') && isThere)
+      if (place.stage === 'resident' && !isThere) this.#lost(kept.name, place.engineName);
+      else if (isThere && place.stage === 'gone' && isFixed) {
+        if (nowMonoMs >= place.notBeforeMonoMs) kept.load(place);
+      } else if (isThere && !isFixed && (place.stage === 'gone' || place.stage === 'failed'))
         kept.drain(place, place.reason ?? 'the engine holds what it should not');
     }
     this.#wake();
@@ -685,22 +702,33 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     for (const kept of this.#connected())
       for (const [engineName, place] of kept.places)
         if (
-          (place.stage === 'gone' && place.failures === 0) ||
+          (place.stage === 'gone' && place.setbacks === 0) ||
           ((place.stage === 'gone' || place.stage === 'failed') && this.#record(engineName) === null)
         )
           kept.places.delete(engineName);
   }
 
-  #lookAgain(isWaiting: boolean, nowMonoMs: number): void {
-    let inMs = isWaiting ? LOOK_AGAIN_MS : Number.POSITIVE_INFINITY;
+  /** When time alone may change something, if nothing else happens before. */
+  #lookAgain(nowMonoMs: number): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = null;
+    if (this.#isWaiting) this.#lookWithin(LOOK_AGAIN_MS);
     for (const kept of this.#connected())
       for (const { notBeforeMonoMs, stage } of kept.places.values())
         if (notBeforeMonoMs > nowMonoMs && (stage === 'gone' || stage === 'draining'))
-          inMs = Math.min(inMs, notBeforeMonoMs - nowMonoMs);
+          this.#lookWithin(notBeforeMonoMs - nowMonoMs);
+  }
+
+  #lookWithin(durationMs: number): void {
+    const { clock } = this.#parts;
+    const atMonoMs = clock.monotonicMs() + durationMs;
+    if (this.#hasEnded || (this.#timer !== null && this.#timerMonoMs <= atMonoMs)) return;
     this.#timer?.[Symbol.dispose]();
-    this.#timer = null;
-    if (inMs === Number.POSITIVE_INFINITY) return;
-    this.#timer = this.#parts.clock.timer(Math.max(1, Math.ceil(inMs)), () => this.#wake());
+    this.#timerMonoMs = atMonoMs;
+    this.#timer = clock.timer(Math.max(1, Math.ceil(durationMs)), () => {
+      this.#timer = null;
+      this.#wake();
+    });
   }
 
   #startAfresh(engineName: string): void {
@@ -714,6 +742,11 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   #newPlace(kept: KeptReplica, record: AdapterRecord): Place {
     const place = new Place(record, this.#address(record, kept));
+    const { engineName } = place;
+    const nowMonoMs = this.#parts.clock.monotonicMs();
+    const copies = this.residentAt(engineName).length + 1;
+    place.expect(this.#demands.rateOf(engineName, nowMonoMs) / copies, nowMonoMs);
+    place.wantedBy(this.#demands.of(engineName)?.tier ?? 1, nowMonoMs);
     kept.places.set(place.engineName, place);
     return place;
   }
@@ -742,4 +775,9 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
   #isPinned(engineName: string): boolean {
     return this.#snapshot.adapters.get(engineName)?.published.isPinned ?? false;
   }
+}
+
+/** Whether adapters come by a call at all; else only what it was started with is there. */
+function loadsByCall(replica: AdapterReplica): boolean {
+  return replica.engine.traits.loads !== 'start';
 }

@@ -15,6 +15,12 @@ export class UseRate {
     this.#atMonoMs = nowMonoMs;
   }
 
+  /** As many uses a second as were expected before the first one is counted here. */
+  expect(usesPerSecond: number, nowMonoMs: number): void {
+    this.#count = (usesPerSecond * HALF_LIFE_MS) / (Math.LN2 * 1_000);
+    this.#atMonoMs = nowMonoMs;
+  }
+
   /** Uses a second. */
   at(nowMonoMs: number): number {
     return (this.#countAt(nowMonoMs) * Math.LN2 * 1_000) / HALF_LIFE_MS;
