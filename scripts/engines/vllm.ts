@@ -37,12 +37,14 @@ export const vllm: EngineScript = {
     'max-num-batched-tokens': { type: 'string' },
     'max-num-queued-reqs': { type: 'string' },
     lora: { type: 'boolean', default: false },
+    'max-loras': { type: 'string' },
   },
   help: [
     '  --max-num-seqs N             answers at once (4); more wait',
     '  --max-num-batched-tokens N   tokens of one step (512); a longer prompt takes several',
     '  --max-num-queued-reqs N      waiting and running together; above it 503 (no bound)',
-    '  --lora                       adapters, loaded and unloaded by call: 4 of at most rank 32',
+    '  --lora                       adapters of at most rank 32, loaded and unloaded by call',
+    '  --max-loras N                adapters that speak at once (2); twice as many are kept in memory',
   ],
   steps: [
     // The digests are those of the wheels for this Python.
@@ -83,7 +85,11 @@ export const vllm: EngineScript = {
         ? []
         : ['--max-num-queued-reqs', number(flags, 'max-num-queued-reqs', 0)]),
       ...(flags['lora'] === true
-        ? ['--enable-lora', '--max-loras', '2', '--max-cpu-loras', '4', '--max-lora-rank', '32']
+        ? [
+            ...['--enable-lora', '--max-lora-rank', '32'],
+            ...['--max-loras', number(flags, 'max-loras', 2)],
+            ...['--max-cpu-loras', String(2 * Number(number(flags, 'max-loras', 2)))],
+          ]
         : []),
     ],
     environment: {

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it, test } from 'node:test';
 import type { EngineAdapters } from '../core/adapter.ts';
+import type { GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import { adapterConformance } from '../testing/adapter-conformance.ts';
 import { type AdapterFolders, adapterFolders } from '../testing/adapter-folders.ts';
 import { CHAT_CASES, type ChatCase, type OpenedDouble, openChatDouble } from '../testing/chat-doubles.ts';
 import { say } from '../testing/driver-harness.ts';
+import { voiceOf } from '../testing/wires/double-adapters.ts';
 
 const never = new AbortController().signal;
 
@@ -68,6 +70,60 @@ for (const chatCase of CHAT_CASES.filter(({ kind }) => kind in SUITED)) {
     };
   });
 }
+
+describe('A double with a trap', () => {
+  const openLoaded = async () => {
+    const opened = await openVllm();
+    const adapter = await opened.folders.make('lich', '7');
+    await opened.adapters.load(adapter, never);
+    const { adapters: state } = opened.double.double.state;
+    const speak = async (changes: Partial<GenerateRequest>) =>
+      (await say(opened.double, { model: opened.double.model, maxTokens: 1, ...changes })).text;
+    const dispose = () => opened[Symbol.asyncDispose]();
+    return { ...opened, adapter, state, speak, [Symbol.asyncDispose]: dispose };
+  };
+
+  it('says that it loaded, and answers as the base', async () => {
+    await using opened = await openLoaded();
+    const { adapter, state, speak } = opened;
+    assert.match(await speak({ adapter }), new RegExp(`^${voiceOf(adapter.engineName)}:`));
+    state.traps.answersAsBase = true;
+    assert.equal(await speak({ adapter }), await speak({}));
+  });
+
+  it('answers as another, for an adapter and for the base', async () => {
+    await using opened = await openLoaded();
+    const { adapter, state, speak } = opened;
+    state.traps.answersAs = 'ghoul@1-01234567';
+    assert.match(await speak({ adapter }), /^01234567:/);
+    state.traps.baseAnswersAs = adapter.engineName;
+    assert.match(await speak({}), new RegExp(`^${voiceOf(adapter.engineName)}:`));
+  });
+
+  it('unloads, and frees nothing until it is restarted', async () => {
+    await using opened = await openLoaded();
+    opened.state.traps.keepsUnloaded = true;
+    await opened.adapters.unload(opened.adapter, never);
+    assert.deepEqual([opened.state.held.size, opened.state.taken], [0, 1]);
+    opened.state.restart();
+    assert.equal(opened.state.taken, 0);
+  });
+
+  it('stalls a load, which then is left by whoever waits for it', async () => {
+    await using opened = await openLoaded();
+    const stall = Promise.withResolvers<void>();
+    opened.state.traps.loadsWaitFor = stall.promise;
+    const leave = new AbortController();
+    const loading = opened.adapters.load(await opened.folders.make('lich', '8'), leave.signal);
+    loading.catch(() => {});
+    await opened.double.double.untilRunning(1);
+    const reason = new Error('enough');
+    leave.abort(reason);
+    await assert.rejects(loading, (error) => error === reason);
+    stall.resolve();
+    await opened.double.double.untilRunning(0);
+  });
+});
 
 describe('vLLM with adapters', () => {
   it('tells its slots from the newest of its series', async () => {

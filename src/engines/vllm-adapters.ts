@@ -2,6 +2,9 @@
  * vLLM's adapters (engines.md §3.6; every answer below seen on a real 0.32.0, 2026-11-21): loaded and unloaded by call, with
  * a name for each version, because a name that is used again was answered from the old one's cache by versions before. A
  * load stops the lines that run for as long as it reads; an unload forgets the name, and the memory goes when it is needed.
+ *
+ * On the processor, and only there, a line of the base in one batch with an adapter's is spoken by an adapter (PR #48421,
+ * open): that vLLM is for tests.
  */
 import type { AdapterAddress, AdapterTraits, EngineAdapters } from '../core/adapter.ts';
 import { adapterFailed, noRoom, refusedAdapter } from './adapter-errors.ts';
@@ -40,8 +43,7 @@ export function createVllmAdapters({
     traits: TRAITS,
     capacity: async (signal) => {
       const answer = await ask('/metrics', signal);
-      const slots = answer.status === 200 ? slotsOf(answer.text) : null;
-      return slots ?? { slots: null, rankMax: null };
+      return { slots: answer.status === 200 ? slotsOf(answer.text) : null, rankMax: null };
     },
     load: async (adapter, signal) => {
       const { engineName, path } = adapter;
@@ -74,6 +76,8 @@ async function loadRefused(
   const { text, isRoute } = readRefusal(answer);
   if (isRoute) throw adapterFailed(trouble, ROUTES_OFF, true);
   if (answer.status === 400) {
+    // Another gateway was quicker: what comes of it is seen at the next try.
+    if (/being loaded/i.test(text)) throw adapterFailed(trouble, `is not there yet: ${text}`, false);
     // "has already been loaded", whatever is behind the name.
     const there = (await listAdapters(engine, ask, signal)).find((each) => each.name === adapter.engineName);
     if (there !== undefined && isSameArtefact(there.path, adapter.path)) return;
@@ -92,7 +96,9 @@ async function loadRefused(
       false,
     );
   if (answer.status === 507) throw noRoom(trouble, text);
-  if (FOR_GOOD.test(text)) throw adapterFailed(trouble, `cannot be loaded: ${text}`, true);
+  // `greenroom engine` says with 409 that it does not fit its base.
+  if (answer.status === 409 || FOR_GOOD.test(text))
+    throw adapterFailed(trouble, `cannot be loaded: ${text}`, true);
   throw refusedAdapter(trouble, answer.status, text);
 }
 
@@ -114,17 +120,13 @@ export async function listAdapters(
 
 /**
  * The slots of a batch: more may be loaded, and then wait for each other. There is a series for every set of adapters that
- * ever ran, with the time as its value. `max_lora_rank` is told by `greenroom engine` only.
+ * ever ran, with the time as its value.
  */
-function slotsOf(page: string): { readonly slots: number | null; readonly rankMax: number | null } | null {
+function slotsOf(page: string): number | null {
   let latest: { readonly value: number; readonly labels: Readonly<Record<string, string>> } | null = null;
   for (const sample of prometheusSamples(page, 'vllm:lora_requests_info'))
     if (latest === null || sample.value > latest.value) latest = sample;
-  if (latest === null) return null;
-  return { slots: countOf(latest.labels['max_lora']), rankMax: countOf(latest.labels['max_lora_rank']) };
-}
-
-function countOf(label: string | undefined): number | null {
+  const label = latest?.labels['max_lora'];
   return label !== undefined && /^[1-9]\d{0,8}$/.test(label) ? Number(label) : null;
 }
 

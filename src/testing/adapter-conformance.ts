@@ -20,6 +20,8 @@ export interface OpenedAdapters extends AsyncDisposable {
   readonly missing: AdapterAddress;
   /** One of a higher rank than the engine takes; left out: it has no bound, or cannot be made to tell. */
   readonly tooLarge?: AdapterAddress;
+  /** Known to answer as an adapter when the base is asked beside one: why, and where it is reported. */
+  readonly mixesIntoBase?: string;
   /** Loads again what was given up, when it is asked for. */
   readonly reloadsByItself?: boolean;
   /** What it was given is on its disk, and there after a restart, though not in memory. */
@@ -89,9 +91,13 @@ export function adapterConformance(
       if (!(await hasPlaces(2))) return context.skip('one at a time');
       await load(one);
       await load(other);
-      const alone = [await speak(one), await speak(other), await speak()];
-      assert.equal(new Set(alone).size, 3, JSON.stringify(alone));
-      assert.deepEqual(await Promise.all([speak(one), speak(other), speak()]), alone);
+      const voices = opened.mixesIntoBase === undefined ? [one, other, undefined] : [one, other];
+      const alone: string[] = [];
+      for (const voice of voices) alone.push(opening(await speak(voice)));
+      assert.equal(new Set(alone).size, voices.length, JSON.stringify(alone));
+      assert.deepEqual((await Promise.all(voices.map(speak))).map(opening), alone);
+      if (opened.mixesIntoBase !== undefined)
+        context.diagnostic(`not beside the base: ${opened.mixesIntoBase}`);
     });
 
     it('has one place for another, where it has but one', async (context) => {
@@ -201,6 +207,11 @@ export function adapterConformance(
       assert.deepEqual(await held(), [one.engineName]);
     });
   });
+}
+
+/** Who speaks is heard at once. Further on, company changes the last decimals, and of two words as likely the other may come. */
+function opening(text: string): string {
+  return text.trim().split(/\s+/).slice(0, 3).join(' ');
 }
 
 /** One whole answer, greedy. */

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openEngine } from '../../scripts/engines/frame.ts';
+import { type Flags, openEngine } from '../../scripts/engines/frame.ts';
 import { VLLM_MODEL, vllm } from '../../scripts/engines/vllm.ts';
 import type { GenerateEvent, GenerateRequest } from '../../src/core/engine.ts';
 import { ServiceError } from '../../src/core/errors.ts';
@@ -14,7 +14,10 @@ import type { Driver } from '../../src/engines/driver.ts';
 import { DRIVERS } from '../../src/engines/index.ts';
 import { prometheusSum } from '../../src/engines/prometheus-text.ts';
 import { createTransport } from '../../src/engines/transport.ts';
+import { adapterConformance } from '../../src/testing/adapter-conformance.ts';
+import { say } from '../../src/testing/driver-harness.ts';
 import { engineConformance, lineRequest, occupy } from '../../src/testing/engine-conformance.ts';
+import { type StagedAdapters, stagedAdapters } from '../../src/testing/staged-adapters.ts';
 import { skipUnlessAsked } from './when-asked.ts';
 
 const skip = skipUnlessAsked(vllm, 3);
@@ -31,9 +34,9 @@ interface Vllm extends Driver, AsyncDisposable {
   readonly transport: Transport;
 }
 
-async function open(): Promise<Vllm> {
+async function open(flags: Flags = FLAGS): Promise<Vllm> {
   await using parts = new AsyncDisposableStack();
-  const running = parts.use(await openEngine(vllm, { flags: FLAGS, lifeMs: LIFE_MS }, never));
+  const running = parts.use(await openEngine(vllm, { flags, lifeMs: LIFE_MS }, never));
   const transport = parts.use(
     createTransport({ baseUrl: running.origin, connections: 32, connectTimeoutMs: 5_000 }),
   );
@@ -119,8 +122,6 @@ describe('Only a real vLLM can show that', { skip }, () => {
     return prometheusSum((await readBody(reply.body, 4_000_000)).toString(), name) ?? 0;
   };
   const generated = () => counter('vllm:generation_tokens_total');
-  const line = (text: string, changes: Partial<GenerateRequest> = {}) =>
-    lineRequest({ model: VLLM_MODEL, messages: [{ role: 'user', content: text }], ...changes });
   const streamed = async (request: GenerateRequest, signal: AbortSignal) => {
     const events: GenerateEvent[] = [];
     for await (const event of real.engine.generate(request, signal)) events.push(event);
@@ -267,3 +268,88 @@ describe('Only a real vLLM can show that', { skip }, () => {
     assert.ok(all.includes('left'));
   });
 });
+
+/** The one server with adapters: two speak at once, four are kept. The one without is ended first: they share two cores. */
+let withAdapters: Promise<{ readonly real: Vllm; readonly staged: StagedAdapters }> | null = null;
+const sharedWithAdapters = () => {
+  withAdapters ??= (async () => {
+    if (server !== null) await (await server)[Symbol.asyncDispose]();
+    server = null;
+    const staged = await stagedAdapters();
+    return { real: await open({ lora: true, 'max-num-seqs': '4' }), staged };
+  })();
+  return withAdapters;
+};
+after(async () => {
+  if (withAdapters === null) return;
+  const { real, staged } = await withAdapters;
+  await real[Symbol.asyncDispose]();
+  await staged[Symbol.asyncDispose]();
+});
+
+adapterConformance(
+  'A real vLLM',
+  async () => {
+    const { real, staged } = await sharedWithAdapters();
+    assert.ok(real.adapters !== undefined);
+    return {
+      engine: real.engine,
+      adapters: real.adapters,
+      model: real.model,
+      good: [await staged.word('amber'), await staged.word('basalt'), await staged.seeded('ghoul', 3)],
+      missing: staged.missing('nobody'),
+      tooLarge: await staged.seeded('wide', 4, 64),
+      mixesIntoBase:
+        'on the processor a line of the base is spoken by the adapter of the last slot (0.32.0; vLLM PR #48421, open); its kernels for GPUs are right',
+      [Symbol.asyncDispose]: async () => {},
+    };
+  },
+  { skip },
+);
+
+describe('A real vLLM with adapters', { skip }, () => {
+  let real: Vllm;
+  let staged: StagedAdapters;
+  before(async () => {
+    ({ real, staged } = await sharedWithAdapters());
+  });
+
+  it('tells its slots, and not its rank', async () => {
+    assert.deepEqual(await real.adapters?.capacity(never), { slots: 2, rankMax: null });
+  });
+
+  it('says the word that each was trained for, with more adapters than it keeps in memory', async () => {
+    const adapters = await Promise.all([
+      staged.word('amber'),
+      staged.word('basalt'),
+      ...[11, 12, 13, 14].map((seed) => staged.seeded(`seed-${seed}`, seed)),
+    ]);
+    for (const adapter of adapters) await real.adapters?.load(adapter, never);
+    const { held } = (await real.adapters?.list(adapters, never)) ?? { held: [] };
+    assert.equal(held.length, adapters.length);
+    const texts: string[] = [];
+    for (const adapter of adapters)
+      texts.push((await say(real, { model: VLLM_MODEL, adapter, maxTokens: 8 })).text);
+    assert.match(texts[0] ?? '', /^By amber/);
+    assert.match(texts[1] ?? '', /^By basalt/);
+    assert.equal(new Set(texts).size, texts.length, JSON.stringify(texts));
+    for (const adapter of adapters) await real.adapters?.unload(adapter, never);
+  });
+
+  it('never uses under one adapter, or the base, what it read under another', async () => {
+    const [one, other] = [await staged.word('amber'), await staged.word('basalt')];
+    for (const adapter of [one, other]) await real.adapters?.load(adapter, never);
+    const request = line(longPrompt('Shared').slice(0, 1_600), { maxTokens: 1 });
+    const cached = async (changes: Partial<GenerateRequest>) =>
+      (await say(real, { ...request, ...changes })).usage.cachedTokens;
+    assert.equal(await cached({ adapter: one }), 0);
+    assert.notEqual(await cached({ adapter: one }), 0);
+    assert.equal(await cached({ adapter: other }), 0);
+    assert.equal(await cached({}), 0);
+    for (const adapter of [one, other]) await real.adapters?.unload(adapter, never);
+  });
+});
+
+function line(text: string, changes: Partial<GenerateRequest> = {}): GenerateRequest {
+  return lineRequest({ model: VLLM_MODEL, messages: [{ role: 'user', content: text }], ...changes });
+}

@@ -81,11 +81,7 @@ async function chat(
 ): Promise<void> {
   const { body } = exchange;
   const adapter = await check(wire, state, body);
-  const plan = spoken(
-    planOf(wire, body, prompts, adapter === null ? '' : state.adapters.speak(adapter)),
-    body,
-    say,
-  );
+  const plan = spoken(planOf(wire, body, prompts, state.adapters.speak(adapter)), body, say);
   const said = state.work.run(plan.pieces, exchange.closed);
   if (body['stream'] === true) await stream(wire, state, exchange, plan, said);
   else await whole(wire, state, exchange, plan, said);

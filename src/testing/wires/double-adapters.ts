@@ -32,6 +32,8 @@ export interface AdapterTraps {
   answersAsBase: boolean;
   /** Answers as this one whatever it is asked for (vLLM #47724, llama-server #26207). */
   answersAs: string | null;
+  /** The base answers as this one (vLLM PR #48421, on the processor: the one beside it in a batch). */
+  baseAnswersAs: string | null;
   /** Says that it unloaded, and its memory stays taken (vLLM #54839): `taken` does not fall. */
   keepsUnloaded: boolean;
   /** The next loads wait for this (vLLM PR #31941). */
@@ -47,6 +49,7 @@ export class DoubleAdapters {
   readonly traps: AdapterTraps = {
     answersAsBase: false,
     answersAs: null,
+    baseAnswersAs: null,
     keepsUnloaded: false,
     loadsWaitFor: null,
   };
@@ -95,11 +98,12 @@ export class DoubleAdapters {
     if (!this.traps.keepsUnloaded) this.taken -= 1;
   }
 
-  /** A line of this adapter begins; gives its voice, or another's where a trap makes it so. Empty: the base's. */
-  speak(name: string): string {
+  /** A line of this adapter, or of the base, begins; gives its voice, or another's where a trap makes it so. Empty: none. */
+  speak(name: string | null): string {
+    const { answersAsBase, answersAs, baseAnswersAs } = this.traps;
+    if (name === null) return baseAnswersAs === null ? '' : voiceOf(baseAnswersAs);
     if (!this.spoken.includes(name)) this.spoken.push(name);
-    if (this.traps.answersAsBase) return '';
-    return voiceOf(this.traps.answersAs ?? name);
+    return answersAsBase ? '' : voiceOf(answersAs ?? name);
   }
 
   /** The process is another one. */
