@@ -40,6 +40,25 @@ describe('SequenceTable', () => {
     );
   });
 
+  it('keeps the lines of each adapter neighbours as far as there is room, and refuses none while one is free', () => {
+    const table = new SequenceTable({ lines: 8, kept: 0, copyGainMin: 4 });
+    const places = new Map<number, number[]>([
+      [BASE, []],
+      [7, []],
+    ]);
+    for (let guest = 0; guest < 8; guest++) {
+      const adapter = guest % 2 === 0 ? BASE : 7;
+      const taken = table.take([guest], adapter);
+      assert.ok(taken !== null);
+      places.get(adapter)?.push(taken.index);
+    }
+    for (const indexes of places.values()) {
+      assert.equal(indexes.length, 4);
+      assert.equal(Math.max(...indexes) - Math.min(...indexes), 3, indexes.join());
+    }
+    assert.equal(table.take([9], 8), null);
+  });
+
   it('gives a conversation its own sequence back and everyone else the one used longest ago', () => {
     const table = new SequenceTable({ lines: 3, kept: 0, copyGainMin: 4 });
     for (const tail of [100, 200, 300]) {

@@ -17,6 +17,8 @@ export interface SequenceState {
   /** Length of the last prompt it was taken for. */
   promptTokens: number;
   isBusy: boolean;
+  /** The adapter of the line on it while it is busy; `held` is still another's until that line has looked at it. */
+  runs: number;
   /** Counts up; the lowest was used longest ago. */
   usedAt: number;
 }
@@ -44,6 +46,7 @@ export class SequenceTable {
       adapter: BASE,
       promptTokens: 0,
       isBusy: false,
+      runs: BASE,
       usedAt: 0,
     });
     this.#lines = Array.from({ length: options.lines }, (_none, index) => make(index));
@@ -61,18 +64,13 @@ export class SequenceTable {
   }
 
   /**
-   * Takes a free sequence for a line. llama.cpp merges only a contiguous range of ids into one pass, so a hole in the
-   * range of busy ones is filled first, then its neighbours. Among those allowed the one wins whose tokens the prompt
-   * goes on from, then the one used longest ago: a shared beginning is copied, so nobody else's conversation need go.
+   * Takes a free sequence for a line. llama.cpp merges only a contiguous range of ids into one pass (four apart take a
+   * quarter longer than four neighbours), so a hole in the range of its adapter's busy ones is filled first, then their
+   * neighbours. Among those allowed the one wins whose tokens the prompt goes on from, then the one used longest ago: a
+   * shared beginning is copied, so nobody else's conversation need go.
    */
   take(prompt: readonly number[], adapter: number): SequenceState | null {
-    const busy = this.#lines.filter((line) => line.isBusy).map((line) => line.index);
-    const low = Math.min(...busy);
-    const high = Math.max(...busy);
-    const free = this.#lines.filter((line) => !line.isBusy);
-    const holes = free.filter((line) => line.index > low && line.index < high);
-    const beside = free.filter((line) => line.index === low - 1 || line.index === high + 1);
-    const allowed = busy.length === 0 ? free : holes.length > 0 ? holes : beside;
+    const allowed = this.#allowedFor(adapter);
     const continued = allowed
       .filter((line) => line.adapter === adapter)
       .map((line) => ({ line, shared: sharedLength(line.held, prompt) }))
@@ -82,10 +80,30 @@ export class SequenceTable {
     const best = continued ?? allowed.sort((a, b) => a.usedAt - b.usedAt)[0] ?? null;
     if (best !== null) {
       best.isBusy = true;
+      best.runs = adapter;
       best.promptTokens = prompt.length;
       this.touch(best);
     }
     return best;
+  }
+
+  #allowedFor(adapter: number): SequenceState[] {
+    const free = this.#lines.filter((line) => !line.isBusy);
+    const busy = this.#lines.filter((line) => line.isBusy);
+    if (busy.length === 0) return free;
+    const own = busy.filter((line) => line.runs === adapter);
+    if (own.length === 0) return middleOfWidestGap(free);
+    const low = Math.min(...own.map((line) => line.index));
+    const high = Math.max(...own.map((line) => line.index));
+    const holes = free.filter((line) => line.index > low && line.index < high);
+    if (holes.length > 0) return holes;
+    const below = gapFrom(free, low, -1);
+    const above = gapFrom(free, high, 1);
+    // Away from others' lines, which grow too; alone either side will do.
+    const sides =
+      own.length === busy.length ? [below, above] : below.length > above.length ? [below] : [above];
+    const beside = sides.flatMap((gap) => gap.slice(0, 1));
+    return beside.length > 0 ? beside : free;
   }
 
   release(sequence: SequenceState): void {
@@ -143,6 +161,27 @@ export class SequenceTable {
   heldUnder(adapter: number): readonly SequenceState[] {
     return [...this.#lines, ...this.#kept].filter((sequence) => sequence.adapter === adapter);
   }
+}
+
+/** The free sequences that follow one another from beside `index`. */
+function gapFrom(free: readonly SequenceState[], index: number, step: 1 | -1): SequenceState[] {
+  const gap: SequenceState[] = [];
+  for (let at = index + step; ; at += step) {
+    const next = free.find((line) => line.index === at);
+    if (next === undefined) return gap;
+    gap.push(next);
+  }
+}
+
+/** Where the first line of an adapter leaves room for its next ones on both sides. */
+function middleOfWidestGap(free: readonly SequenceState[]): SequenceState[] {
+  let widest: SequenceState[] = [];
+  let gap: SequenceState[] = [];
+  for (const line of free) {
+    gap = gap.at(-1)?.index === line.index - 1 ? [...gap, line] : [line];
+    if (gap.length > widest.length) widest = gap;
+  }
+  return widest.slice(widest.length >> 1, (widest.length >> 1) + 1);
 }
 
 /** How many tokens two lists have in common from the start. */
