@@ -315,8 +315,8 @@ describe('adapters on the engine', { skip: modelMissing }, () => {
     context.diagnostic(
       `${cycles} cycles of ${((await readFile(files.vampire)).length / 1_048_576).toFixed(1)} MB: ${resident[0]?.toFixed(0)} MB at first, ${rest[0]?.toFixed(0)} after a quarter, ${resident.at(-1)?.toFixed(0)} at last; slope ${(slope * 1_024).toFixed(1)} KB a cycle`,
     );
-    // A kept adapter would be 4.7 MB a cycle.
-    assert.ok(slope < 0.25, `${slope} MB a cycle`);
+    // A kept adapter would be 4.7 MB a cycle; over few cycles the allocator's own moves are some 100 KB.
+    assert.ok(slope < (isSoak ? 0.1 : 1), `${slope} MB a cycle`);
     assert.equal((await listed()).length, 4);
   });
 });
