@@ -202,6 +202,11 @@ export class KeptReplica {
     };
   }
 
+  /** What fits here, now. */
+  size(): PlanReplica {
+    return this.toPlan(this.#parts.clock.monotonicMs());
+  }
+
   view(isPinned: (engineName: string) => boolean): ReplicaView {
     const nowMonoMs = this.#parts.clock.monotonicMs();
     const places = [...this.places.values()];

@@ -31,8 +31,9 @@ import {
   tagsOf,
   unpublishVersion,
 } from './desired.ts';
+import type { Targets } from './holdings.ts';
 import type { AdaptersOptions } from './options.ts';
-import type { Residency, Targets } from './residency.ts';
+import type { Residency } from './residency.ts';
 import { withinTime } from './time-limit.ts';
 import type { AdapterProgress } from './views.ts';
 

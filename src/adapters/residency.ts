@@ -5,7 +5,6 @@
  */
 import {
   type AdapterAbsence,
-  type AdapterAddress,
   type AdapterKeeper,
   type AdapterLease,
   type AdapterRecord,
@@ -20,18 +19,21 @@ import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import { linkSignals } from '../lib/abort.ts';
 import { TaskGroup } from '../lib/async.ts';
-import { adapterNumber, addressOf } from './address.ts';
+import { Census } from './census.ts';
 import { Demands } from './demand.ts';
+import { Holdings, loadsByCall, type Targets } from './holdings.ts';
 import { KeptReplica } from './kept-replica.ts';
 import type { AdaptersOptions } from './options.ts';
-import { Place } from './place.ts';
+import type { Place } from './place.ts';
 import { type PlanAction, type PlanAdapter, planResidency } from './plan.ts';
+import { bytesOf, hindrance, isWhereItShould, roomReason, whyUseless } from './prospects.ts';
 import type { AdapterReplica } from './replica.ts';
-import { isComing, isHeld, whyNoRoom } from './room.ts';
+import { isComing, isHeld } from './room.ts';
 import { DesiredSnapshot } from './snapshot.ts';
 import { withinTime } from './time-limit.ts';
 import { Verifier } from './verify.ts';
 import type { ReplicaView, ResidencyView } from './views.ts';
+import { Watchers } from './watchers.ts';
 import { HOT_LEASES } from './worth.ts';
 
 export interface ResidencyParts {
@@ -43,20 +45,6 @@ export interface ResidencyParts {
   readonly random: Pick<Random, 'next'>;
   readonly log: Logger;
   readonly onEvent: (event: AdapterEvent) => void;
-}
-
-/** Where a publisher needs an adapter, before it is published to lines. */
-export type Targets = 'one' | readonly string[];
-
-interface Keep {
-  readonly record: AdapterRecord;
-  readonly targets: Targets;
-}
-
-interface Watcher {
-  /** True when it is so; throws when it will never be. */
-  readonly isSo: () => boolean;
-  readonly settle: (error: unknown) => void;
 }
 
 /** How soon to look again when only time can bring what somebody waits for. */
@@ -74,14 +62,11 @@ const WAITERS_MAX = 10_000;
 export class Residency implements AdapterKeeper, AsyncDisposable {
   readonly #parts: ResidencyParts;
   readonly #tasks: TaskGroup;
-  readonly #snapshot: DesiredSnapshot;
+  readonly #holdings: Holdings;
+  readonly #census: Census;
   readonly #verifier: Verifier;
   readonly #demands = new Demands();
-  readonly #replicas = new Map<string, KeptReplica>();
-  /** Of replicas that are down: their base, and what was resident there. */
-  readonly #down = new Map<string, { readonly base: string; readonly resident: ReadonlySet<string> }>();
-  readonly #keeps = new Set<Keep>();
-  readonly #watchers = new Set<Watcher>();
+  readonly #watchers = new Watchers();
   #waiters = 0;
   #isTurnDue = false;
   #timer: Disposable | null = null;
@@ -92,7 +77,16 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   constructor(parts: ResidencyParts) {
     this.#parts = parts;
-    this.#snapshot = new DesiredSnapshot(parts);
+    const { clock, log, onEvent } = parts;
+    this.#holdings = new Holdings(new DesiredSnapshot(parts), parts.directory);
+    this.#census = new Census({
+      holdings: this.#holdings,
+      clock,
+      log,
+      onEvent,
+      refresh: () => this.refresh(),
+      onMove: () => this.#wake(),
+    });
     this.#verifier = new Verifier(parts.store);
     this.#tasks = new TaskGroup({
       maxTasks: TASKS_MAX,
@@ -114,24 +108,26 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   /** The document as this gateway knows it. */
   get desired(): DesiredAdapters {
-    return this.#snapshot.desired;
+    return this.#holdings.snapshot.desired;
   }
 
   /** Reads the desired document now. Never throws: without a store all goes on as it was. */
   async refresh(): Promise<void> {
-    if (await this.#snapshot.refresh()) this.#wake();
+    if (await this.#holdings.snapshot.refresh()) this.#wake();
   }
 
   /** A document that this gateway has just kept: it holds from this moment. */
   take(desired: DesiredAdapters): void {
-    if (!this.#snapshot.take(desired)) return;
+    const { snapshot } = this.#holdings;
+    if (!snapshot.take(desired)) return;
+    for (const record of this.#holdings.keptRecords()) snapshot.learn(record);
     this.#wake();
-    if ([...this.#snapshot.adapters.values()].some(({ record }) => record === null))
+    if ([...snapshot.adapters.values()].some(({ record }) => record === null))
       this.#tasks.tryStart('adapters-records', () => this.refresh());
   }
 
   resolve(reference: string): ResolvedAdapter | AdapterAbsence {
-    return this.#snapshot.resolve(reference);
+    return this.#holdings.snapshot.resolve(reference);
   }
 
   async want(
@@ -151,9 +147,9 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
       return absence;
     };
     if (priority !== 'hint') this.#demands.count(engineName, sinceMonoMs);
-    for (const name of replicas) this.#place(name, engineName)?.wantedBy(wish.tier, sinceMonoMs);
-    if (this.#isResidentAt(engineName, replicas)) return tell(null);
-    const useless = this.#whyUseless(engineName, replicas);
+    for (const name of replicas) this.#holdings.place(name, engineName)?.wantedBy(wish.tier, sinceMonoMs);
+    if (this.#holdings.isResidentAt(engineName, replicas)) return tell(null);
+    const useless = whyUseless(this.#holdings, engineName, replicas);
     if (useless !== null) return tell(useless);
     const recall = () =>
       this.#demands.recall(engineName, { wish, replicas, sinceMonoMs }, clock.monotonicMs());
@@ -189,13 +185,16 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   lease(adapter: ResolvedAdapter, replica: string): AdapterLease | null {
     const { clock } = this.#parts;
-    const place = this.#place(replica, adapter.engineName);
+    const place = this.#holdings.place(replica, adapter.engineName);
     const lease = place?.lease(adapter, {
       nowMonoMs: () => clock.monotonicMs(),
       onRelease: () => {
-        if (place.stage === 'draining' || this.#isWaiting) this.#wake();
+        if (place?.stage === 'draining' || this.#isWaiting) this.#wake();
       },
-      onLost: () => this.#lost(replica, adapter.engineName),
+      onLost: () => {
+        const kept = this.#holdings.replicas.get(replica);
+        if (kept !== undefined && place !== undefined) this.#census.lost(kept, place);
+      },
     });
     // A busy one may have earned a copy; that is no matter of a single line.
     if (place !== undefined && place.leases >= HOT_LEASES) this.#lookWithin(LOOK_AGAIN_MS);
@@ -222,9 +221,9 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
       swapsPerMinuteMax: options.swapsPerMinuteMax,
       onMove: () => this.#wake(),
     });
-    const before = this.#down.get(replica.name)?.resident ?? new Set<string>();
-    this.#down.delete(replica.name);
-    this.#replicas.set(replica.name, kept);
+    const before = this.#holdings.down.get(replica.name)?.resident ?? new Set<string>();
+    this.#holdings.down.delete(replica.name);
+    this.#holdings.replicas.set(replica.name, kept);
     const isStarted = this.#tasks.tryStart(`adapters-keep ${replica.name}`, async (stopping) => {
       using until = linkSignals(stopping, kept.signal);
       await this.#keepUp(kept, before, until.signal).catch((error: unknown) => {
@@ -241,11 +240,11 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   /** Its connection is lost: nothing is there any more. Leases on it mean nothing and may still be given back. */
   replicaDown(name: string): void {
-    const kept = this.#replicas.get(name);
+    const kept = this.#holdings.replicas.get(name);
     if (kept === undefined) return;
-    this.#replicas.delete(name);
+    this.#holdings.replicas.delete(name);
     const resident = [...kept.places.values()].filter(({ stage }) => stage === 'resident');
-    this.#down.set(name, {
+    this.#holdings.down.set(name, {
       base: kept.replica.base,
       resident: new Set(resident.map(({ engineName }) => engineName)),
     });
@@ -260,13 +259,12 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
    * starts afresh where it had failed. Nothing of it is pushed out meanwhile.
    */
   keep(record: AdapterRecord, targets: Targets): Disposable {
-    const keep = { record, targets };
-    this.#keeps.add(keep);
-    this.#startAfresh(engineNameOf(record));
+    const keep = this.#holdings.keep(record, targets);
+    this.#holdings.startAfresh(engineNameOf(record));
     this.#wake();
     return {
       [Symbol.dispose]: () => {
-        if (this.#keeps.delete(keep)) this.#wake();
+        if (this.#holdings.giveUp(keep)) this.#wake();
       },
     };
   }
@@ -276,29 +274,14 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
    * `adapter_failed` or `no_room` and the reason when it will not be, and with the signal's reason.
    */
   whenResident(record: AdapterRecord, targets: Targets, signal: AbortSignal): Promise<void> {
-    const engineName = engineNameOf(record);
-    return this.#until(() => {
-      const fits = this.#connected().filter((kept) => kept.replica.base === record.base);
-      const asked = targets === 'one' ? [] : fits.filter(({ name }) => targets.includes(name));
-      const isOne = asked.length === 0;
-      const where = isOne ? fits : asked;
-      const hindrances = where.map((kept) => this.#hindrance(record, kept));
-      const hindrance = hindrances.find((each) => each !== null);
-      const isHopeless = isOne
-        ? where.length > 0 && hindrances.every((each) => each !== null)
-        : hindrances.some((each) => each !== null);
-      const there = where.filter((kept) => kept.places.get(engineName)?.stage === 'resident').length;
-      if (isHopeless && there === 0 && hindrance != null) throw hindrance;
-      if (isHopeless && !isOne && hindrance != null) throw hindrance;
-      return isOne ? there > 0 : there === where.length;
-    }, signal);
+    return this.#until(() => isWhereItShould(this.#holdings, record, targets), signal);
   }
 
   /** Resolves when no engine that is connected holds it. */
   whenGone(engineName: string, signal: AbortSignal): Promise<void> {
     return this.#until(
       () =>
-        this.#connected().every((kept) => {
+        this.#holdings.connected().every((kept) => {
           const place = kept.places.get(engineName);
           return place === undefined || !(isComing(place) || isHeld(place));
         }),
@@ -308,9 +291,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   /** Names of connected replicas where it is resident now. */
   residentAt(engineName: string): readonly string[] {
-    return this.#connected()
-      .filter((kept) => kept.places.get(engineName)?.stage === 'resident')
-      .map(({ name }) => name);
+    return this.#holdings.residentAt(engineName);
   }
 
   /**
@@ -318,7 +299,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
    * when none runs its base, `no_room` with figures when none has room, `not_ready` when none is connected.
    */
   async requireRoom(record: AdapterRecord): Promise<void> {
-    const connected = this.#connected();
+    const connected = this.#holdings.connected();
     if (connected.length === 0)
       throw new ServiceError(
         'not_ready',
@@ -333,15 +314,17 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
       );
     }
     // What an engine was started with is only known by asking it.
-    for (const kept of fits) if (!loadsByCall(kept.replica)) await this.#audit(kept);
-    const reasons = fits.map((kept) => this.#roomReason(record, kept));
+    for (const kept of fits) if (!loadsByCall(kept.replica)) await this.#census.audit(kept);
+    const reasons = fits.map((kept) => roomReason(this.#holdings, record, kept));
     if (reasons.every((reason) => reason !== null))
       throw new ServiceError('no_room', `${record.name}@${record.version}: ${reasons.join('; ')}`);
   }
 
   views(): readonly ReplicaView[] {
-    const up = this.#connected().map((kept) => kept.view((engineName) => this.#isPinned(engineName)));
-    const down = [...this.#down].map(([engine, { base }]) => ({
+    const up = this.#holdings
+      .connected()
+      .map((kept) => kept.view((engineName) => this.#holdings.isPinned(engineName)));
+    const down = [...this.#holdings.down].map(([engine, { base }]) => ({
       engine,
       base,
       isUp: false,
@@ -367,10 +350,10 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#hasEnded = true;
     this.#timer?.[Symbol.dispose]();
-    const ended = new ServiceError('draining', 'the keeper of adapters has ended');
     for (const { settle } of this.#demands.waiters) settle('loading');
-    for (const watcher of [...this.#watchers]) watcher.settle(ended);
-    for (const kept of this.#connected()) kept.end(ended);
+    this.#watchers.end();
+    const ended = new ServiceError('draining', 'the keeper of adapters has ended');
+    for (const kept of this.#holdings.connected()) kept.end(ended);
     await this.#tasks[Symbol.asyncDispose]();
   }
 
@@ -389,31 +372,32 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     const plan = planResidency({
       nowMonoMs,
       loadsAtOnce: this.#parts.options.loadsAtOnce,
-      replicas: this.#connected()
+      replicas: this.#holdings
+        .connected()
         .filter(({ isListed }) => isListed)
         .map((kept) => kept.toPlan(nowMonoMs)),
       adapters: this.#planned(),
     });
     for (const action of plan.actions) this.#act(action);
-    for (const kept of this.#connected()) {
+    for (const kept of this.#holdings.connected()) {
       kept.unloadDrained(nowMonoMs);
       kept.watchThrashing();
       kept.announce();
     }
     this.#settleWaiters();
-    for (const watcher of [...this.#watchers]) this.#check(watcher);
-    this.#forgetGone();
+    this.#watchers.look();
+    this.#holdings.forgetGone();
     this.#isWaiting = plan.isWaiting;
     this.#lookAgain(nowMonoMs);
   }
 
   #act(action: PlanAction): void {
-    const kept = this.#replicas.get(action.replica);
+    const kept = this.#holdings.replicas.get(action.replica);
     if (kept === undefined) return;
     const { engineName, reason } = action;
     switch (action.kind) {
       case 'stage': {
-        const record = this.#record(engineName);
+        const record = this.#holdings.record(engineName);
         if (record === null) return;
         for (const victim of action.evicts) {
           const place = kept.places.get(victim);
@@ -447,45 +431,38 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
   /** What the plan must know of: what is somewhere, should be somewhere, or is wanted. */
   #planned(): readonly PlanAdapter[] {
     const names = new Set(this.#demands.wanted);
-    for (const kept of this.#connected()) {
+    for (const kept of this.#holdings.connected()) {
       for (const engineName of kept.places.keys()) names.add(engineName);
       for (const engineName of kept.restores) names.add(engineName);
     }
-    for (const [engineName, { published, isTagged }] of this.#snapshot.adapters)
+    for (const [engineName, { published, isTagged }] of this.#holdings.snapshot.adapters)
       if (isTagged || published.isPinned) names.add(engineName);
-    for (const { record } of this.#keeps) names.add(engineNameOf(record));
+    for (const record of this.#holdings.keptRecords()) names.add(engineNameOf(record));
     return [...names].flatMap((engineName) => {
-      const record = this.#record(engineName);
+      const record = this.#holdings.record(engineName);
       if (record === null) return [];
-      const known = this.#snapshot.adapters.get(engineName);
+      const known = this.#holdings.snapshot.adapters.get(engineName);
       return [
         {
           engineName,
           base: record.base,
           rank: record.rank,
-          bytes: Math.max(record.bytes, record.ggufBytes),
+          bytes: bytesOf(record),
           isPublished: known !== undefined,
           isPinned: known?.published.isPinned ?? false,
           isTagged: known?.isTagged ?? false,
-          kept: this.#keptTargets(engineName),
+          kept: this.#holdings.keptTargets(engineName),
           demand: this.#demands.of(engineName),
         },
       ];
     });
   }
 
-  #keptTargets(engineName: string): 'one' | ReadonlySet<string> | null {
-    const keeps = [...this.#keeps].filter(({ record }) => engineNameOf(record) === engineName);
-    if (keeps.length === 0) return null;
-    const names = keeps.flatMap(({ targets }) => (targets === 'one' ? [] : targets));
-    return keeps.some(({ targets }) => targets === 'one') && names.length === 0 ? 'one' : new Set(names);
-  }
-
   #settleWaiters(): void {
     for (const waiter of this.#demands.waiters)
-      if (this.#isResidentAt(waiter.engineName, waiter.replicas)) waiter.settle(null);
+      if (this.#holdings.isResidentAt(waiter.engineName, waiter.replicas)) waiter.settle(null);
       else {
-        const useless = this.#whyUseless(waiter.engineName, waiter.replicas);
+        const useless = whyUseless(this.#holdings, waiter.engineName, waiter.replicas);
         if (useless !== null) waiter.settle(useless);
       }
     for (const engineName of this.#demands.wanted) {
@@ -495,147 +472,21 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     }
   }
 
-  /** Why waiting is of no use; null when it may be. */
-  #whyUseless(engineName: string, replicas: readonly string[]): AdapterAbsence | null {
-    const known = this.#snapshot.adapters.get(engineName);
-    const isKept = this.#keptTargets(engineName) !== null;
-    if (known === undefined && !isKept) return 'unpublished';
-    const record = this.#record(engineName);
-    if (record === null) return 'loading';
-    let isHopeful = false;
-    let worst: AdapterAbsence = 'unsupported';
-    for (const name of replicas) {
-      const kept = this.#replicas.get(name);
-      if (kept === undefined) {
-        isHopeful ||= this.#down.get(name)?.base === record.base;
-        continue;
-      }
-      if (kept.replica.base !== record.base) continue;
-      const hindrance = this.#hindrance(record, kept);
-      if (hindrance === null) isHopeful = true;
-      else if (worst !== 'failed') worst = hindrance.code === 'no_room' ? 'no_room' : 'failed';
-    }
-    return isHopeful ? null : worst;
-  }
-
-  /** Why an adapter will not come to a replica of its base; null when it may. */
-  #hindrance(record: AdapterRecord, kept: KeptReplica): ServiceError | null {
-    const place = kept.places.get(engineNameOf(record));
-    if (place !== undefined && isHeld(place)) return null;
-    if (place?.stage === 'failed')
-      return new ServiceError('adapter_failed', `${place.id} at ${kept.name}: ${place.reason ?? 'unknown'}`);
-    const reason = this.#roomReason(record, kept);
-    return reason === null
-      ? null
-      : new ServiceError('no_room', `${record.name}@${record.version}: ${reason}`);
-  }
-
-  #roomReason(record: AdapterRecord, kept: KeptReplica): string | null {
-    const plan = kept.toPlan(this.#parts.clock.monotonicMs());
-    if (!loadsByCall(kept.replica) && kept.places.get(engineNameOf(record)) === undefined)
-      return `${kept.name} takes adapters only when it starts`;
-    const bytes = Math.max(record.bytes, record.ggufBytes);
-    const load = { engineName: engineNameOf(record), base: record.base, rank: record.rank, bytes };
-    return whyNoRoom(load, plan, (name) => this.#isPinned(name) || this.#keptTargets(name) !== null);
-  }
-
-  /** Asks the engine what it holds, and dismisses what nobody publishes. Resolves to what it holds of ours. */
-  async #reconcile(kept: KeptReplica, signal: AbortSignal): Promise<readonly string[] | null> {
-    const known = this.#addresses(kept);
-    const list = await kept.list([...known.values()], signal);
-    for (const engineName of list?.stale ?? []) {
-      const isOurs = kept.places.has(engineName) || this.#snapshot.adapters.has(engineName);
-      const isLeft = kept.replica.engine.traits.unloads === 'never';
-      if (!isOurs && !isLeft && this.#keptTargets(engineName) === null)
-        await kept.dismiss({ engineName, number: adapterNumber(engineName.slice(-8)) }, signal);
-    }
-    return list?.held ?? null;
-  }
-
-  /** Compares what we believe with what the engine says; only what did not move meanwhile can be told. */
-  async #audit(kept: KeptReplica): Promise<void> {
-    const before = new Map([...kept.places.values()].map((place) => [place, place.moves]));
-    // What another gateway has just published is not left over from another life.
-    await this.refresh();
-    const list = await this.#reconcile(kept, kept.signal).catch(() => null);
-    if (list === null || kept.signal.aborted) return;
-    const held = new Set(list);
-    this.#adopt(kept, list);
-    const isFixed = !loadsByCall(kept.replica);
-    const nowMonoMs = this.#parts.clock.monotonicMs();
-    for (const [place, moves] of before) {
-      if (place.moves !== moves) continue;
-      const isThere = held.has(place.engineName);
-      if (place.stage === 'resident' && !isThere) this.#lost(kept.name, place.engineName);
-      else if (isThere && place.stage === 'gone' && isFixed) {
-        if (nowMonoMs >= place.notBeforeMonoMs) kept.load(place);
-      } else if (isThere && !isFixed && (place.stage === 'gone' || place.stage === 'failed'))
-        kept.drain(place, place.reason ?? 'the engine holds what it should not');
-    }
-    this.#wake();
-  }
-
-  /** The engine does not hold what we believed: an engine that restarted behind its address, or forgot. */
-  #lost(replica: string, engineName: string): void {
-    const place = this.#place(replica, engineName);
-    if (place?.stage !== 'resident') return;
-    place.move('gone', 'the engine does not hold it any more');
-    this.#parts.onEvent({ type: 'lost', engine: replica, id: place.id });
-    this.#parts.log.warn('adapter.lost', { engine: replica, adapter: engineName });
-    this.#wake();
-  }
-
-  #addresses(kept: KeptReplica): ReadonlyMap<string, AdapterAddress> {
-    const known = new Map<string, AdapterAddress>();
-    for (const { engineName, address } of kept.places.values()) known.set(engineName, address);
-    for (const [engineName, { record }] of this.#snapshot.adapters)
-      if (record !== null) known.set(engineName, this.#address(record, kept));
-    for (const { record } of this.#keeps) known.set(engineNameOf(record), this.#address(record, kept));
-    return known;
-  }
-
-  /** What it holds, what is pinned, what it had, and what is tagged and nowhere else; as many as there are slots. */
-  #restoresOf(kept: KeptReplica, held: readonly string[], before: ReadonlySet<string>): ReadonlySet<string> {
-    const { slots, foreign } = kept.toPlan(this.#parts.clock.monotonicMs());
-    const rank = (engineName: string) =>
-      held.includes(engineName) ? 0 : this.#isPinned(engineName) ? 1 : before.has(engineName) ? 2 : 3;
-    const wanted = [...this.#snapshot.adapters]
-      .filter(([, { record }]) => record?.base === kept.replica.base)
-      .filter(
-        ([engineName, { isTagged, published }]) =>
-          held.includes(engineName) ||
-          before.has(engineName) ||
-          ((isTagged || published.isPinned) && this.#isNowhere(engineName)),
-      )
-      .map(([engineName]) => engineName)
-      .sort((a, b) => rank(a) - rank(b));
-    return new Set(wanted.slice(0, Math.max(0, slots - foreign)));
-  }
-
-  #isNowhere(engineName: string): boolean {
-    return this.#connected().every((kept) => {
-      const place = kept.places.get(engineName);
-      return place === undefined || !(isComing(place) || place.stage === 'resident');
-    });
-  }
-
   /** From the connection's first moment to its last: learn, restore, then look now and then whether all is still there. */
   async #keepUp(kept: KeptReplica, before: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts;
     const limit = { what: 'reading what should be served', timeoutMs: STORE_MS };
     await withinTime(clock, limit, signal, () => this.refresh()).catch(() => signal.throwIfAborted());
-    await kept.learnCapacity(signal);
-    const held = (await this.#reconcile(kept, signal)) ?? [];
-    kept.restores = this.#restoresOf(kept, held, before);
+    kept.restores = await this.#census.restores(kept, before, signal);
     kept.isListed = true;
-    this.#adopt(kept, held);
+    this.#wake();
     await this.#whenRestored(kept, signal);
     kept.isStarting = false;
     kept.restores = new Set();
     this.#wake();
     for (;;) {
       await clock.sleep(AUDIT_MS, signal);
-      await this.#audit(kept);
+      await this.#census.audit(kept);
     }
   }
 
@@ -643,8 +494,8 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     const isSettled = (engineName: string): boolean => {
       const stage = kept.places.get(engineName)?.stage;
       if (stage === 'resident' || stage === 'failed') return true;
-      const record = this.#snapshot.adapters.get(engineName)?.record ?? null;
-      return record === null || this.#hindrance(record, kept) !== null;
+      const record = this.#holdings.snapshot.adapters.get(engineName)?.record ?? null;
+      return record === null || hindrance(this.#holdings, record, kept) !== null;
     };
     const limit = { what: `restoring adapters at ${kept.name}`, timeoutMs: RESTORE_MS };
     const { clock, log } = this.#parts;
@@ -656,64 +507,12 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     });
   }
 
-  /** What is there although nobody here asked for it (it was loaded before we came, or late) is verified and used. */
-  #adopt(kept: KeptReplica, held: readonly string[]): void {
-    for (const engineName of held) {
-      const record = this.#record(engineName);
-      if (record === null || kept.places.has(engineName)) continue;
-      const place = this.#newPlace(kept, record);
-      place.payer = 'restore';
-      place.move('loading', 'the engine holds it already');
-      kept.load(place);
-    }
-    this.#wake();
-  }
-
-  /** Resolves when `isSo` says true at the end of a turn; rejects with what it throws, or when the signal aborts. */
-  #until(isSo: () => boolean, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason as Error);
-      if (this.#hasEnded) return reject(new ServiceError('draining', 'the keeper of adapters has ended'));
-      const onAbort = () => watcher.settle(signal.reason);
-      const watcher: Watcher = {
-        isSo,
-        settle: (error) => {
-          this.#watchers.delete(watcher);
-          signal.removeEventListener('abort', onAbort);
-          if (error === null) resolve();
-          else reject(error as Error);
-        },
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#watchers.add(watcher);
-      this.#wake();
-    });
-  }
-
-  #check(watcher: Watcher): void {
-    try {
-      if (watcher.isSo()) watcher.settle(null);
-    } catch (error) {
-      watcher.settle(error);
-    }
-  }
-
-  #forgetGone(): void {
-    for (const kept of this.#connected())
-      for (const [engineName, place] of kept.places)
-        if (
-          (place.stage === 'gone' && place.setbacks === 0) ||
-          ((place.stage === 'gone' || place.stage === 'failed') && this.#record(engineName) === null)
-        )
-          kept.places.delete(engineName);
-  }
-
   /** When time alone may change something, if nothing else happens before. */
   #lookAgain(nowMonoMs: number): void {
     this.#timer?.[Symbol.dispose]();
     this.#timer = null;
     if (this.#isWaiting) this.#lookWithin(LOOK_AGAIN_MS);
-    for (const kept of this.#connected())
+    for (const kept of this.#holdings.connected())
       for (const { notBeforeMonoMs, stage } of kept.places.values())
         if (notBeforeMonoMs > nowMonoMs && (stage === 'gone' || stage === 'draining'))
           this.#lookWithin(notBeforeMonoMs - nowMonoMs);
@@ -731,53 +530,20 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     });
   }
 
-  #startAfresh(engineName: string): void {
-    for (const kept of this.#connected()) {
-      const place = kept.places.get(engineName);
-      if (place === undefined) continue;
-      if (place.stage === 'failed') place.move('gone', null);
-      if (place.stage === 'gone') kept.places.delete(engineName);
-    }
-  }
-
+  /** What lines did while it was out counts: else whatever has just come would look unused, and be pushed out again. */
   #newPlace(kept: KeptReplica, record: AdapterRecord): Place {
-    const place = new Place(record, this.#address(record, kept));
-    const { engineName } = place;
     const nowMonoMs = this.#parts.clock.monotonicMs();
+    const place = this.#holdings.newPlace(kept, record);
+    const { engineName } = place;
     const copies = this.residentAt(engineName).length + 1;
     place.expect(this.#demands.rateOf(engineName, nowMonoMs) / copies, nowMonoMs);
     place.wantedBy(this.#demands.of(engineName)?.tier ?? 1, nowMonoMs);
-    kept.places.set(place.engineName, place);
     return place;
   }
 
-  #address(record: AdapterRecord, kept: KeptReplica): AdapterAddress {
-    return addressOf(record, this.#parts.directory, kept.replica.artefactRoot);
+  #until(isSo: () => boolean, signal: AbortSignal): Promise<void> {
+    const becomes = this.#watchers.until(isSo, signal);
+    this.#wake();
+    return becomes;
   }
-
-  #record(engineName: string): AdapterRecord | null {
-    for (const { record } of this.#keeps) if (engineNameOf(record) === engineName) return record;
-    return this.#snapshot.adapters.get(engineName)?.record ?? null;
-  }
-
-  #connected(): readonly KeptReplica[] {
-    return [...this.#replicas.values()];
-  }
-
-  #place(replica: string, engineName: string): Place | undefined {
-    return this.#replicas.get(replica)?.places.get(engineName);
-  }
-
-  #isResidentAt(engineName: string, replicas: readonly string[]): boolean {
-    return replicas.some((name) => this.#place(name, engineName)?.stage === 'resident');
-  }
-
-  #isPinned(engineName: string): boolean {
-    return this.#snapshot.adapters.get(engineName)?.published.isPinned ?? false;
-  }
-}
-
-/** Whether adapters come by a call at all; else only what it was started with is there. */
-function loadsByCall(replica: AdapterReplica): boolean {
-  return replica.engine.traits.loads !== 'start';
 }
