@@ -4,6 +4,7 @@
  * loaded where nobody may wait. What is kept is a few numbers an adapter, whatever the traffic.
  */
 import type { AdapterAbsence, AdapterWish } from '../core/adapter.ts';
+import type { Clock } from '../core/runtime.ts';
 import { UseRate } from './use-rate.ts';
 import type { Demand } from './worth.ts';
 
@@ -60,8 +61,29 @@ export class Demands {
     return [...this.#waiting.values()].flatMap((waiters) => [...waiters]);
   }
 
+  /** Waits until somebody settles it, or `wish.waitMs` pass, which is `loading`. Rejects with the signal's reason. */
+  untilSettled(
+    waiting: Omit<Waiter, 'settle' | 'wish'> & { readonly wish: AdapterWish & { readonly waitMs: number } },
+    clock: Pick<Clock, 'timer'>,
+    signal: AbortSignal,
+  ): Promise<AdapterAbsence | null> {
+    return new Promise((resolve, reject) => {
+      const settle = (outcome: AdapterAbsence | null) => end(() => resolve(outcome));
+      const waiter = this.#wait({ ...waiting, settle });
+      const limit = clock.timer(waiting.wish.waitMs, () => settle('loading'));
+      const onAbort = () => end(() => reject(signal.reason as Error));
+      const end = (how: () => void) => {
+        waiter[Symbol.dispose]();
+        limit[Symbol.dispose]();
+        signal.removeEventListener('abort', onAbort);
+        how();
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
   /** Disposed when it waits no longer. */
-  wait(waiter: Waiter): Disposable {
+  #wait(waiter: Waiter): Disposable {
     const waiters = this.#waiting.get(waiter.engineName) ?? new Set();
     this.#waiting.set(waiter.engineName, waiters.add(waiter));
     return {

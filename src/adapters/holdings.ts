@@ -1,11 +1,14 @@
 /** What residency knows: the desired document, the engines that are connected with what they hold, and who publishes. */
 import { type AdapterAddress, type AdapterRecord, engineNameOf } from '../core/adapter.ts';
 import { addressOf } from './address.ts';
+import type { Demands } from './demand.ts';
 import type { KeptReplica } from './kept-replica.ts';
 import { Place } from './place.ts';
+import type { PlanAdapter } from './plan.ts';
 import type { AdapterReplica } from './replica.ts';
 import { isComing } from './room.ts';
 import type { DesiredSnapshot } from './snapshot.ts';
+import type { ReplicaView } from './views.ts';
 
 /** Where a publisher needs an adapter, before it is published to lines. */
 export type Targets = 'one' | readonly string[];
@@ -143,6 +146,53 @@ export class Holdings {
       }
   }
 
+  views(): readonly ReplicaView[] {
+    const up = this.connected().map((kept) => kept.view((engineName) => this.isPinned(engineName)));
+    const down = [...this.down].map(([engine, { base }]) => ({
+      engine,
+      base,
+      isUp: false,
+      slots: null,
+      slotsUsed: 0,
+      bytes: 0,
+      bytesMax: null,
+      swapsLastMinute: 0,
+      isThrashing: false,
+      adapters: [],
+    }));
+    return [...up, ...down].sort((a, b) => (a.engine < b.engine ? -1 : 1));
+  }
+
+  /** What the plan must know of: what is somewhere, should be somewhere, or is wanted. */
+  planned(demands: Demands): readonly PlanAdapter[] {
+    const names = new Set(demands.wanted);
+    for (const kept of this.connected()) {
+      for (const engineName of kept.places.keys()) names.add(engineName);
+      for (const engineName of kept.restores) names.add(engineName);
+    }
+    for (const [engineName, { published, isTagged }] of this.snapshot.adapters)
+      if (isTagged || published.isPinned) names.add(engineName);
+    for (const record of this.keptRecords()) names.add(engineNameOf(record));
+    return [...names].flatMap((engineName) => {
+      const record = this.record(engineName);
+      if (record === null) return [];
+      const known = this.snapshot.adapters.get(engineName);
+      return [
+        {
+          engineName,
+          base: record.base,
+          rank: record.rank,
+          bytes: bytesOf(record),
+          isPublished: known !== undefined,
+          isPinned: known?.published.isPinned ?? false,
+          isTagged: known?.isTagged ?? false,
+          kept: this.keptTargets(engineName),
+          demand: demands.of(engineName),
+        },
+      ];
+    });
+  }
+
   #address(record: AdapterRecord, kept: KeptReplica): AdapterAddress {
     return addressOf(record, this.#directory, kept.replica.artefactRoot);
   }
@@ -151,4 +201,9 @@ export class Holdings {
 /** Whether adapters come by a call at all; else only what it was started with is there. */
 export function loadsByCall(replica: AdapterReplica): boolean {
   return replica.engine.traits.loads !== 'start';
+}
+
+/** Which of the two files an engine holds is its own business; the larger one is the safe figure. */
+export function bytesOf(record: AdapterRecord): number {
+  return Math.max(record.bytes, record.ggufBytes);
 }

@@ -94,7 +94,8 @@ export function planResidency(input: PlanInput): Plan {
   const held = new Set<string>();
   for (const want of work.wants()) {
     if (work.place(want, held)) continue;
-    isWaiting = true;
+    // Free room is news by itself; whoever pushes another out waits for time to pass.
+    if (want.payer !== 'spread' && want.payer !== 'restore') isWaiting = true;
     // Nothing for a hint goes where a player's line waits.
     if (want.payer === 'interactive' || want.payer === 'ambient')
       for (const replica of want.replicas) held.add(replica.name);
@@ -108,11 +109,21 @@ class Working {
   readonly #input: PlanInput;
   readonly #adapters: ReadonlyMap<string, PlanAdapter>;
   readonly #replicas: Map<string, PlanReplica>;
+  /** Whether there is room that nobody needs to be pushed out of. */
+  readonly #mayTakeRoom: boolean;
+  /** Adapters that are much spoken with somewhere. */
+  readonly #busy: ReadonlySet<string>;
 
   constructor(input: PlanInput) {
     this.#input = input;
     this.#adapters = new Map(input.adapters.map((adapter) => [adapter.engineName, adapter]));
     this.#replicas = new Map(input.replicas.map((replica) => [replica.name, replica]));
+    this.#mayTakeRoom = input.replicas.some((replica) => replica.restores.size > 0 || freeSlots(replica) > 0);
+    this.#busy = new Set(
+      input.replicas.flatMap(({ entries }) =>
+        entries.filter(({ leases }) => leases >= HOT_LEASES).map(({ engineName }) => engineName),
+      ),
+    );
   }
 
   dropUnwanted(): void {
@@ -179,7 +190,14 @@ class Working {
     return false;
   }
 
+  /** Of thousands that are published most want nothing: seen without a look at every replica. */
+  #isIdle(adapter: PlanAdapter): boolean {
+    const isAsked = adapter.kept !== null || adapter.demand !== null || adapter.isPinned;
+    return !isAsked && !this.#mayTakeRoom && !this.#busy.has(adapter.engineName);
+  }
+
   #wantsOf(adapter: PlanAdapter): readonly Want[] {
+    if (this.#isIdle(adapter)) return [];
     const possible = this.#input.replicas.filter((replica) => this.#isPossible(adapter, replica));
     if (possible.length === 0) return [];
     const wants: Want[] = [];
@@ -207,7 +225,11 @@ class Working {
     }
     if (copies.length === 0) {
       if (adapter.isPinned) want('pin', missing);
-      else if (adapter.isTagged) want('spread', missing);
+      else if (adapter.isTagged)
+        want(
+          'spread',
+          missing.filter((replica) => freeSlots(replica) > 0),
+        );
     } else if (copies.every(({ entry }) => entry.stage === 'resident' && entry.leases >= HOT_LEASES)) {
       const rate = copies.reduce((sum, { entry }) => sum + entry.rate, 0);
       const tier = Math.max(...copies.map(({ entry }) => entry.tier));

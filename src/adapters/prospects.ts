@@ -1,7 +1,7 @@
 /** Whether an adapter may come to where it is wanted, and why not: for lines that would wait in vain, and for who publishes. */
 import { type AdapterAbsence, type AdapterRecord, adapterId, engineNameOf } from '../core/adapter.ts';
 import { ServiceError } from '../core/errors.ts';
-import { type Holdings, loadsByCall } from './holdings.ts';
+import { bytesOf, type Holdings, loadsByCall } from './holdings.ts';
 import type { KeptReplica } from './kept-replica.ts';
 import { isHeld, whyNoRoom } from './room.ts';
 
@@ -68,9 +68,4 @@ export function isWhereItShould(
   const isHopeless = asked.length === 0 ? reasons.every((reason) => reason !== null) : first !== null;
   if (isHopeless && first !== null) throw first;
   return false;
-}
-
-/** Which of the two files an engine holds is its own business; the larger one is the safe figure. */
-export function bytesOf(record: AdapterRecord): number {
-  return Math.max(record.bytes, record.ggufBytes);
 }

@@ -25,8 +25,8 @@ import { Holdings, loadsByCall, type Targets } from './holdings.ts';
 import { KeptReplica } from './kept-replica.ts';
 import type { AdaptersOptions } from './options.ts';
 import type { Place } from './place.ts';
-import { type PlanAction, type PlanAdapter, planResidency } from './plan.ts';
-import { bytesOf, hindrance, isWhereItShould, roomReason, whyUseless } from './prospects.ts';
+import { type PlanAction, planResidency } from './plan.ts';
+import { hindrance, isWhereItShould, roomReason, whyUseless } from './prospects.ts';
 import type { AdapterReplica } from './replica.ts';
 import { isComing, isHeld } from './room.ts';
 import { DesiredSnapshot } from './snapshot.ts';
@@ -161,21 +161,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     let absence: AdapterAbsence | null = 'loading';
     this.#waiters += 1;
     try {
-      absence = await new Promise<AdapterAbsence | null>((resolve, reject) => {
-        const waiting = this.#demands.wait({ engineName, replicas, wish, sinceMonoMs, settle });
-        const limit = clock.timer(wish.waitMs, () => settle('loading'));
-        const onAbort = () => end(() => reject(signal.reason as Error));
-        const end = (how: () => void) => {
-          waiting[Symbol.dispose]();
-          limit[Symbol.dispose]();
-          signal.removeEventListener('abort', onAbort);
-          how();
-        };
-        function settle(outcome: AdapterAbsence | null) {
-          end(() => resolve(outcome));
-        }
-        signal.addEventListener('abort', onAbort, { once: true });
-      });
+      absence = await this.#demands.untilSettled({ engineName, replicas, wish, sinceMonoMs }, clock, signal);
     } finally {
       this.#waiters -= 1;
     }
@@ -321,22 +307,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
   }
 
   views(): readonly ReplicaView[] {
-    const up = this.#holdings
-      .connected()
-      .map((kept) => kept.view((engineName) => this.#holdings.isPinned(engineName)));
-    const down = [...this.#holdings.down].map(([engine, { base }]) => ({
-      engine,
-      base,
-      isUp: false,
-      slots: null,
-      slotsUsed: 0,
-      bytes: 0,
-      bytesMax: null,
-      swapsLastMinute: 0,
-      isThrashing: false,
-      adapters: [],
-    }));
-    return [...up, ...down].sort((a, b) => (a.engine < b.engine ? -1 : 1));
+    return this.#holdings.views();
   }
 
   /** Where one adapter is, by its id (`lich@7`). */
@@ -376,7 +347,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
         .connected()
         .filter(({ isListed }) => isListed)
         .map((kept) => kept.toPlan(nowMonoMs)),
-      adapters: this.#planned(),
+      adapters: this.#holdings.planned(this.#demands),
     });
     for (const action of plan.actions) this.#act(action);
     for (const kept of this.#holdings.connected()) {
@@ -426,36 +397,6 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
         if (place !== undefined) kept.cancel(place, reason);
       }
     }
-  }
-
-  /** What the plan must know of: what is somewhere, should be somewhere, or is wanted. */
-  #planned(): readonly PlanAdapter[] {
-    const names = new Set(this.#demands.wanted);
-    for (const kept of this.#holdings.connected()) {
-      for (const engineName of kept.places.keys()) names.add(engineName);
-      for (const engineName of kept.restores) names.add(engineName);
-    }
-    for (const [engineName, { published, isTagged }] of this.#holdings.snapshot.adapters)
-      if (isTagged || published.isPinned) names.add(engineName);
-    for (const record of this.#holdings.keptRecords()) names.add(engineNameOf(record));
-    return [...names].flatMap((engineName) => {
-      const record = this.#holdings.record(engineName);
-      if (record === null) return [];
-      const known = this.#holdings.snapshot.adapters.get(engineName);
-      return [
-        {
-          engineName,
-          base: record.base,
-          rank: record.rank,
-          bytes: bytesOf(record),
-          isPublished: known !== undefined,
-          isPinned: known?.published.isPinned ?? false,
-          isTagged: known?.isTagged ?? false,
-          kept: this.#holdings.keptTargets(engineName),
-          demand: this.#demands.of(engineName),
-        },
-      ];
-    });
   }
 
   #settleWaiters(): void {
