@@ -5,9 +5,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AdapterRecord, DesiredAdapters } from '../core/adapter.ts';
+import type { Store } from '../core/store.ts';
 import { realRuntime } from '../runtime.ts';
 import { ManualClock } from './manual-clock.ts';
-import { type OpenStoreAt, rejectsWith } from './store-conformance.ts';
+import { rejectsWith, type StoreOpening } from './store-conformance.ts';
 
 export function anAdapter(id: string, changes: Partial<AdapterRecord> = {}): AdapterRecord {
   const [name = '', version = ''] = id.split('@');
@@ -56,7 +57,10 @@ function desiredAt(revision: number, name = 'lich'): DesiredAdapters {
 }
 
 /** Registers the suite. `many` is how many adapters the long registry holds. */
-export function adapterStoreConformance(openAt: OpenStoreAt, many: number): void {
+export function adapterStoreConformance(
+  openAt: (place: string, opening: StoreOpening) => Promise<AsyncDisposable & Pick<Store, 'adapters'>>,
+  many: number,
+): void {
   let places = 0;
   const freshPlace = () => `adapters${places++}`;
   const open = (place: string) =>

@@ -19,7 +19,10 @@ export class MemoryAdapterStore implements AdapterStore {
     await this.#reach();
     const known = this.#records.get(adapterId(record));
     if (known !== undefined && known.digest !== record.digest)
-      throw new ServiceError('adapter_conflict', `${adapterId(record)} stands for other bytes`);
+      throw new ServiceError(
+        'adapter_conflict',
+        `${adapterId(record)} stands for digest ${known.digest.slice(0, 12)}…; these bytes have ${record.digest.slice(0, 12)}…`,
+      );
     if (known === undefined) this.#records.set(adapterId(record), record);
     return known === undefined ? 'added' : 'known';
   }
@@ -35,11 +38,15 @@ export class MemoryAdapterStore implements AdapterStore {
     readonly limit: number;
   }): Promise<AdapterPage> {
     await this.#reach();
-    const all = [...this.#records.values()].filter(({ name }) => ask.name === undefined || name === ask.name);
-    const from = ask.after === undefined ? 0 : all.findIndex((each) => adapterId(each) === ask.after) + 1;
-    const records = all.slice(from, from + ask.limit);
+    const after = ask.after === undefined ? null : placeOf(ask.after);
+    const all = [...this.#records.values()]
+      .filter(({ name }) => ask.name === undefined || name === ask.name)
+      .filter((record) => after === null || inOrder(record, after) > 0)
+      .sort(inOrder);
+    const records = all.slice(0, ask.limit);
     const last = records.at(-1);
-    return { records, next: last !== undefined && from + ask.limit < all.length ? adapterId(last) : null };
+    const next = last === undefined ? '' : `${last.name} ${last.version} ${last.addedAtMs}`;
+    return { records, next: records.length < all.length ? next : null };
   }
 
   async count(): Promise<number> {
@@ -86,4 +93,21 @@ export class MemoryAdapterStore implements AdapterStore {
     await Promise.resolve();
     if (this.isDown) throw new ServiceError('store_unavailable', 'the store is down');
   }
+}
+
+type InList = Pick<AdapterRecord, 'name' | 'addedAtMs' | 'version'>;
+
+/** By name, then by age. */
+function inOrder(one: InList, other: InList): number {
+  if (one.name !== other.name) return one.name < other.name ? -1 : 1;
+  if (one.addedAtMs !== other.addedAtMs) return one.addedAtMs - other.addedAtMs;
+  return one.version === other.version ? 0 : one.version < other.version ? -1 : 1;
+}
+
+/** The place in the list outlives the row that stood there. */
+function placeOf(after: string): InList {
+  const [, name, version, addedAtMs] = /^([^ ]+) ([^ ]+) (\d+)$/.exec(after) ?? [];
+  if (name === undefined || version === undefined)
+    throw new ServiceError('bad_request', `${JSON.stringify(after)} is no place in a list`);
+  return { name, version, addedAtMs: Number(addedAtMs) };
 }
