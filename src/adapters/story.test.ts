@@ -10,7 +10,7 @@ import {
   tellStory,
 } from '../testing/adapter-story.ts';
 
-const RUNS = 60;
+const RUNS = 150;
 const id = fc.constantFrom(...STORY_IDS);
 const engine = fc.nat(STORY_ENGINES - 1);
 const speak = fc.record({

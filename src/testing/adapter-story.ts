@@ -260,10 +260,16 @@ class Story {
       // An engine that died answers that it does not know the name: no line is wrong.
       const isLost = digest === undefined && (engine.isDead || this.#isReborn(engine, engineName));
       if (isLost) lease.lost();
-      else if (digest !== aRecord(adapter.id).digest)
+      if (isLost) return false;
+      if (digest !== aRecord(adapter.id).digest)
         this.#break(`a line spoke with ${digest === undefined ? 'nothing' : 'the wrong weights'}`);
+      return true;
     };
-    check();
+    if (!check()) {
+      // The engine refused the line, and whoever spoke gave up.
+      lease[Symbol.dispose]();
+      return;
+    }
     spoken?.set(engineName, (spoken.get(engineName) ?? 0) + 1);
     if (speaksMs > 0) await clock.sleep(speaksMs, never);
     if (this.#lives.get(engine) === life) {
