@@ -5,6 +5,7 @@
  * Flags: --quick, --only engine|simulated, --rounds N, --seed N, --threads N, --out FILE.
  */
 import { parseArgs } from 'node:util';
+import { enginePart } from './adapters/engine-part.ts';
 import { OPTIONS, WAIT_MS } from './adapters/our-keeper.ts';
 import { simulatedPart } from './adapters/simulated-part.ts';
 import { type Bar, writeResult } from './load/result-file.ts';
@@ -30,13 +31,24 @@ export interface Part {
 }
 
 const parts: Part[] = [];
+let engineSettings: Readonly<Record<string, unknown>> = {};
+if (flags.only !== 'simulated') {
+  const part = await enginePart({
+    seed,
+    isQuick,
+    rounds: Number(flags.rounds ?? (isQuick ? 1 : 5)),
+    threads: Number(flags.threads),
+  });
+  parts.push(part);
+  engineSettings = part.settings;
+}
 if (flags.only !== 'engine') parts.push(await simulatedPart({ seed, isQuick }));
 
 writeResult(flags.out, {
   versions: { node: process.version },
   seed,
   quick: isQuick,
-  settings: { waitMs: WAIT_MS, ...OPTIONS },
+  settings: { waitMs: WAIT_MS, ...OPTIONS, ...engineSettings },
   rows: parts.flatMap(({ rows }) => rows),
   bars: parts.flatMap(({ bars }) => bars),
 });

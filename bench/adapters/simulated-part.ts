@@ -109,7 +109,6 @@ export function rowOf(
     p95AgainstResident: round(median(against), 2),
     linesPerSecond: round(median(of(({ linesPerSecond }) => linesPerSecond)), 2),
     basePercent: round(median(of(({ basePercent }) => basePercent)), 1),
-    wrongLines: sum(({ wrong }) => wrong),
     loads: sum(({ loads }) => loads),
   };
 }

@@ -130,7 +130,8 @@ export async function simulateCell(cell: SimulatedCell): Promise<CellFigures> {
       const { promptTokens, tokens } = workload;
       const engineName = by?.engineName ?? null;
       const spoken = await engine.speak({ engineName, prompt: 'line', promptTokens, tokens }, onFirst);
-      return spoken.digest === (by?.path.split('/').at(-1) ?? null) ? 'own' : 'other';
+      if (spoken.digest !== (by?.path.split('/').at(-1) ?? null))
+        throw new Error(`${engineName} was spoken by ${spoken.digest}`);
     },
   };
   const asked = openLoop(

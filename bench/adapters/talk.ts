@@ -6,9 +6,6 @@ import type { AdapterAddress, AdapterKeeper } from '../../src/core/adapter.ts';
 import type { Clock } from '../../src/core/runtime.ts';
 import { quantile, round } from '../load/statistics.ts';
 
-/** Whose weights spoke, as far as the words tell. */
-export type Voice = 'own' | 'other' | 'unclear';
-
 export interface Stage {
   readonly clock: Clock;
   readonly keeper: AdapterKeeper;
@@ -21,7 +18,7 @@ export interface Stage {
     adapter: number,
     onFirst: () => void,
     signal: AbortSignal,
-  ) => Promise<Voice>;
+  ) => Promise<void>;
 }
 
 export interface Told {
@@ -30,8 +27,8 @@ export interface Told {
   /** From the asking to the first text, the waiting for the adapter with it (ms). */
   readonly ttftMs: number;
   readonly totalMs: number;
-  readonly isBase: boolean;
-  readonly voice: Voice;
+  /** What the engine was asked for; null: the base. */
+  readonly spokenBy: string | null;
 }
 
 export async function talk(
@@ -52,7 +49,7 @@ export async function talk(
   );
   using lease = absence === null ? keeper.lease(resolved, replica) : null;
   let ttftMs = Number.NaN;
-  const voice = await stage.speak(
+  await stage.speak(
     lease?.address ?? null,
     adapter,
     () => {
@@ -61,7 +58,7 @@ export async function talk(
     signal,
   );
   const totalMs = clock.monotonicMs() - askedMonoMs;
-  return { adapter, askedMonoMs, ttftMs, totalMs, isBase: lease === null, voice };
+  return { adapter, askedMonoMs, ttftMs, totalMs, spokenBy: lease?.adapter.engineName ?? null };
 }
 
 export interface CellFigures {
@@ -71,8 +68,6 @@ export interface CellFigures {
   readonly linesPerSecond: number;
   /** Of lines whose persona names an adapter, those that the base spoke. */
   readonly basePercent: number;
-  readonly wrong: number;
-  readonly unclear: number;
   readonly loads: number;
 }
 
@@ -83,9 +78,10 @@ export function figuresOf(told: readonly Told[], overMs: number, loads: number):
     ttftP50Ms: quantile(ttfts, 0.5),
     ttftP95Ms: quantile(ttfts, 0.95),
     linesPerSecond: (told.length * 1_000) / overMs,
-    basePercent: round((100 * told.filter(({ isBase }) => isBase).length) / Math.max(1, told.length), 1),
-    wrong: told.filter(({ voice }) => voice === 'other').length,
-    unclear: told.filter(({ voice }) => voice === 'unclear').length,
+    basePercent: round(
+      (100 * told.filter(({ spokenBy }) => spokenBy === null).length) / Math.max(1, told.length),
+      1,
+    ),
     loads,
   };
 }
