@@ -40,6 +40,8 @@ test('whatever befalls it, the service keeps every rule', async () => {
   let fromEngines = 0;
   let storedTurns = 0;
   let costMicroUsd = 0;
+  let fromAdapters = 0;
+  let swaps = 0;
   const kinds = new Set<string>();
   for (let seed = 1; seed <= SEEDS; seed++) {
     const result = await simulate(seed, { world, onLine: null });
@@ -48,12 +50,19 @@ test('whatever befalls it, the service keeps every rule', async () => {
     fromEngines += result.figures.fromEngines;
     storedTurns += result.figures.storedTurns;
     costMicroUsd += result.figures.costMicroUsd;
+    fromAdapters += result.figures.fromAdapters;
+    swaps += result.figures.swaps;
     for (const kind of result.figures.kinds) kinds.add(kind);
   }
   assert.deepEqual(broken, []);
   assert.ok(fromEngines > SEEDS * 2, `only ${fromEngines} answers came from engines: nothing was tested`);
   assert.ok(storedTurns > SEEDS * 2, `only ${storedTurns} turns were kept: memory was not tested`);
   assert.ok(costMicroUsd > SEEDS * 100, `all of it cost ${costMicroUsd} micro-dollars: money was not tested`);
+  assert.ok(
+    fromAdapters > SEEDS / 2,
+    `only ${fromAdapters} answers came from adapters: they were not tested`,
+  );
+  assert.ok(swaps > SEEDS / 20, `only ${swaps} adapters were swapped`);
   assert.deepEqual(kinds, new Set(world.kinds), 'a driver was never heard');
 });
 

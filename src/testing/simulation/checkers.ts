@@ -5,6 +5,7 @@
 import type { DialogueEvent } from '../../core/dialogue.ts';
 import type { Turn } from '../../core/turn.ts';
 import type { SpendingDaysTable, TurnsTable } from '../../store/tables.ts';
+import { digestOf, voiceOf, voicesIn } from './adapters.ts';
 import type { Generation } from './engine.ts';
 import { markersIn } from './markers.ts';
 import type { Heard } from './player.ts';
@@ -21,6 +22,14 @@ export interface Evidence {
   readonly stoppedMonoMs: number | null;
   /** When paid engines were switched off and on, in order. */
   readonly switched: readonly { readonly atMonoMs: number; readonly isOff: boolean }[];
+  /** Swaps that were reported as done, and when. */
+  readonly swapped: readonly { readonly id: string; readonly atMonoMs: number }[];
+  /** What the keeper says of its leases when everybody has been answered. */
+  readonly leases: readonly {
+    readonly engine: string;
+    readonly engineName: string;
+    readonly leases: number;
+  }[];
   /** What the service says of its engines' places when everybody has been answered. */
   readonly places: readonly { readonly name: string; readonly running: number; readonly waiting: number }[];
 }
@@ -351,6 +360,54 @@ function* tellsItsSource({ heard, generations }: Evidence): Iterable<string> {
   }
 }
 
+/** Whoever is named as the speaker spoke: its own weights, which had been asked for a sample at that engine before. */
+function* speaksAsItSays({ heard, generations, swapped, scenario }: Evidence): Iterable<string> {
+  if (scenario.adapters === null) return;
+  const samples = new Map<string, number>();
+  for (const { engine, load, isGreedy, isFinished, endedMonoMs } of generations)
+    if (load !== null && isGreedy && isFinished && endedMonoMs !== null)
+      samples.set(`${engine}/${load}`, Math.min(samples.get(`${engine}/${load}`) ?? Infinity, endedMonoMs));
+  const lines = generations.filter(({ marker, load }) => marker !== null && load !== null);
+  for (const { engine, marker, askedModel, digest, load, startedMonoMs } of lines) {
+    if (digest !== digestOf(askedModel.slice(0, -9)))
+      yield `${marker} was asked of ${askedModel} at ${engine}, and ${digest === null ? 'the base' : digest.slice(0, 8)} spoke`;
+    if ((samples.get(`${engine}/${load}`) ?? Infinity) > startedMonoMs)
+      yield `${marker} was asked of ${askedModel} at ${engine}, which had never proven itself there`;
+  }
+  const byMarker = Map.groupBy(
+    generations.filter(({ marker }) => marker !== null),
+    ({ marker }) => marker,
+  );
+  for (const each of heard) {
+    const { source } = doneOf(each)?.outcome ?? {};
+    if (each.line.marker === null || source?.kind !== 'engine') continue;
+    const own = (byMarker.get(each.line.marker) ?? []).filter(({ engine }) => engine === source.engine);
+    const claimed = source.adapter === null ? null : digestOf(source.adapter);
+    if (!own.some(({ digest, completionTokens }) => digest === claimed && completionTokens > 0))
+      yield `${nameOf(each)} names ${source.adapter ?? 'the base'} at ${source.engine}, which did not speak`;
+    const wished = each.line.adapter;
+    if (source.adapter !== null && wished !== null && wished.split('@')[0] !== source.adapter.split('@')[0])
+      yield `${nameOf(each)} asked for ${wished} and was answered by ${source.adapter}`;
+    for (const { id, atMonoMs } of swapped) {
+      const [name, version] = id.split('@');
+      if (wished !== name || each.request.receivedMonoMs <= atMonoMs || source.adapter === null) continue;
+      if (source.adapter !== `${name}@${version}`)
+        yield `${nameOf(each)} was answered by ${source.adapter} after ${id} had taken its place`;
+    }
+    const voices = new Set((byMarker.get(each.line.marker) ?? []).map(({ digest }) => voiceOf(digest)));
+    for (const { event } of each.events)
+      if (event.type === 'sentence' && event.source === 'engine')
+        for (const voice of voicesIn(event.text))
+          if (!voices.has(voice))
+            yield `${nameOf(each)} heard the voice "${voice}", which did not speak to it`;
+  }
+}
+
+function* givesLeasesBack({ leases }: Evidence): Iterable<string> {
+  for (const { engine, engineName, leases: count } of leases)
+    if (count !== 0) yield `${count} lines still hold ${engineName} at ${engine}`;
+}
+
 /** The rules by name, in the order in which they are looked at. */
 export const CHECKERS: Readonly<Record<string, Checker>> = {
   'ends once': endsOnce,
@@ -366,6 +423,8 @@ export const CHECKERS: Readonly<Record<string, Checker>> = {
   'keeps money': keepsMoney,
   'obeys the switch': obeysSwitch,
   'tells its source': tellsItsSource,
+  'speaks as it says': speaksAsItSays,
+  'gives leases back': givesLeasesBack,
 };
 
 /** Every violation; empty when all is well. */

@@ -5,6 +5,7 @@
  */
 import type { WireRequest } from '../../core/transport.ts';
 import { linkSignals } from '../../lib/abort.ts';
+import { type AdapterHabits, SimulatedWeights, voiceOf } from './adapters.ts';
 import {
   befall,
   type Fault,
@@ -21,7 +22,7 @@ import {
 import { markersIn } from './markers.ts';
 import type { Peer, ServerSide } from './network.ts';
 import { refuse } from './refusals.ts';
-import type { SeededRandom } from './seeded-random.ts';
+import { SeededRandom } from './seeded-random.ts';
 import { speech } from './speech.ts';
 import { StreamSender } from './stream-sender.ts';
 import type { Trace } from './trace.ts';
@@ -42,6 +43,8 @@ export interface EngineTraits {
   /** From a hang-up until the work stops (ms). */
   readonly cancelLagMs: number;
   readonly odds: FaultOdds;
+  /** Null: it takes no adapters. */
+  readonly adapters: AdapterHabits | null;
 }
 
 /** One request for words, as the engine saw it. */
@@ -52,6 +55,13 @@ export interface Generation {
   /** Every marker in the prompt. */
   readonly promptMarkers: readonly string[];
   readonly fault: Fault | null;
+  /** The name that was asked for; the model's own or an adapter's. */
+  readonly askedModel: string;
+  /** Digest of the weights that spoke; null: the base's. */
+  readonly digest: string | null;
+  /** Which load of the adapter it was; null: the base. */
+  readonly load: number | null;
+  readonly isGreedy: boolean;
   readonly startedMonoMs: number;
   endedMonoMs: number | null;
   readonly promptTokens: number;
@@ -67,11 +77,24 @@ export interface EngineParts {
   readonly trace: Trace;
 }
 
+/**
+ * Faults that leave a stream whole and its words wrong. They spare the greedy samples of engines with adapters: when a load
+ * lied and one of the first samples is spoiled so, nobody can tell it from an adapter that speaks.
+ */
+const SPOILS_WORDS: readonly Fault[] = [
+  ...SPEECH_FAULTS,
+  'duplicate-events',
+  'empty-answer',
+  'garbage-bytes',
+  'garbage-event',
+];
+
 type Condition = 'up' | 'down' | 'loading' | 'wedged';
 
 export class SimulatedEngine implements Peer {
   readonly traits: EngineTraits;
   readonly generations: Generation[] = [];
+  readonly weights = new SimulatedWeights();
   readonly #parts: EngineParts;
   readonly #jobs = new Map<Promise<void>, ServerSide>();
   readonly #waiting: (() => void)[] = [];
@@ -108,6 +131,7 @@ export class SimulatedEngine implements Peer {
     const wasThere = this.#condition !== 'down';
     this.#condition = condition;
     if (condition !== 'down' || !wasThere) return;
+    this.weights.clear();
     for (const side of this.#jobs.values()) side.reset();
     this.#crash.abort(new Error('the engine crashed'));
     this.#crash = new AbortController();
@@ -142,8 +166,46 @@ export class SimulatedEngine implements Peer {
       await this.#parts.clock.sleep(5, crash);
       return this.#reply(side, this.#condition === 'loading' ? 503 : 200, loaded);
     }
+    if (this.traits.adapters !== null && /_lora_adapter$/.test(request.path))
+      return await this.#moveAdapter(request, side, this.traits.adapters, crash);
     await this.#parts.clock.sleep(1, crash);
     this.#reply(side, 200, this.#housekeeping(request));
+  }
+
+  /** Loads or unloads. A load goes on when the client has left, as vLLM's does. */
+  async #moveAdapter(
+    request: WireRequest,
+    side: ServerSide,
+    habits: AdapterHabits,
+    crash: AbortSignal,
+  ): Promise<void> {
+    const { clock, random, trace } = this.#parts;
+    const asked = JSON.parse(String(request.body)) as { lora_name: string; lora_path?: string };
+    const name = asked.lora_name;
+    const tell = (status: number, message: string) => {
+      trace.note(`engine ${this.name}`, message, { status });
+      this.#reply(side, status, status === 200 ? message : { error: { message, code: status } });
+    };
+    if (this.#condition === 'wedged') {
+      using until = linkSignals(crash, side.closed);
+      await forever(until.signal);
+    }
+    if (this.#condition === 'loading') return tell(503, 'the model is still loading');
+    if (request.path.endsWith('/unload_lora_adapter')) {
+      await clock.sleep(1, crash);
+      const isGone = this.weights.unload(name);
+      return tell(
+        isGone ? 200 : 404,
+        isGone ? `removed ${name}` : `The lora adapter '${name}' cannot be found.`,
+      );
+    }
+    if (this.weights.get(name) !== null)
+      return tell(400, `The lora adapter '${name}' has already been loaded.`);
+    await clock.sleep(habits.loadMs, crash);
+    if (random.chance(habits.refuseChance)) return tell(500, `Loading ${name} failed`);
+    const isLie = random.chance(habits.lieChance);
+    this.weights.load(name, asked.lora_path ?? '', isLie);
+    tell(200, `Success: LoRA adapter '${name}' added successfully${isLie ? '' : '.'}`);
   }
 
   /** What an engine answers besides words. The health page is green in every condition but the last. */
@@ -155,7 +217,13 @@ export class SimulatedEngine implements Peer {
       return { count: Math.ceil((prompt ?? '').length / 4), max_model_len: 4_096, tokens: [] };
     }
     if (path.endsWith('/models'))
-      return { object: 'list', data: [{ id: model, object: 'model', max_model_len: 4_096, parent: null }] };
+      return {
+        object: 'list',
+        data: [
+          { id: model, object: 'model', max_model_len: 4_096, parent: null },
+          ...this.weights.cards(model),
+        ],
+      };
     if (path.endsWith('/version')) return { version: '0.0.0-simulated' };
     if (path.endsWith('/ps') || path.endsWith('/tags'))
       return {
@@ -173,12 +241,19 @@ export class SimulatedEngine implements Peer {
   async #generate(asked: Asked, side: ServerSide, crash: AbortSignal): Promise<void> {
     const { clock, random, trace } = this.#parts;
     const { name, odds, wire } = this.traits;
-    const fault = befall(random, withoutLink(odds));
+    const befallen = befall(random, withoutLink(odds));
+    const isSample = this.traits.adapters !== null && asked.isGreedy;
+    const fault = isSample && isOneOf(SPOILS_WORDS, befallen) ? null : befallen;
+    const held = this.weights.get(asked.model);
     const generation: Generation = {
       engine: name,
       marker: markersIn(asked.lastUserText).at(-1) ?? null,
       promptMarkers: markersIn(asked.prompt),
       fault,
+      askedModel: asked.model,
+      digest: held?.digest ?? null,
+      load: held?.load ?? null,
+      isGreedy: asked.isGreedy,
       startedMonoMs: clock.monotonicMs(),
       endedMonoMs: null,
       promptTokens: Math.ceil(asked.prompt.length / 4),
@@ -193,6 +268,8 @@ export class SimulatedEngine implements Peer {
     try {
       if (this.#condition === 'loading')
         return this.#reply(side, 503, wire.refusal('the model is still loading'));
+      if (this.traits.adapters !== null && held === null && asked.model !== this.traits.model)
+        return this.#reply(side, 404, wire.refusal(`The model \`${asked.model}\` does not exist.`));
       if (isOneOf(REFUSAL_FAULTS, fault)) return this.#refuse(fault, side);
       await this.#work(asked, generation, fault, side, crash);
     } finally {
@@ -233,15 +310,19 @@ export class SimulatedEngine implements Peer {
         await forever(stopped);
       }
       await clock.sleep(generation.promptTokens * prefillMsPerToken, stopped);
+      // What is asked greedily is answered alike each time, by weights that are the same.
+      const isSample = this.traits.adapters !== null && generation.isGreedy;
+      const chance = isSample ? new SeededRandom(`${generation.digest}/${asked.lastUserText}`) : random;
       const said = speech(
         {
           marker: generation.marker,
+          voice: voiceOf(generation.digest),
           playerText: asked.lastUserText,
-          sentences: random.between(1, 4),
+          sentences: chance.between(1, 4),
           fault: isOneOf(SPEECH_FAULTS, fault) ? (fault as SpeechFault) : null,
           assistantPrefix: asked.assistantPrefix,
         },
-        random,
+        chance,
       );
       await new StreamSender({
         wire: this.traits.wire,

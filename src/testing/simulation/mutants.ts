@@ -2,6 +2,8 @@
  * Deliberate bugs, each put between the real service and its simulated world: proof that the checkers can fail. Every rule
  * has at least one.
  */
+import { Place } from '../../adapters/place.ts';
+import { Verifier } from '../../adapters/verify.ts';
 import type { Services } from '../../api/services.ts';
 import type { DialogueEvent, DialogueRequest } from '../../core/dialogue.ts';
 import type { Transport, WireRequest } from '../../core/transport.ts';
@@ -293,6 +295,60 @@ export const MUTANTS: readonly Mutant[] = [
           ]
         : [event],
     ),
+  },
+  {
+    what: 'believes every engine that says it has loaded an adapter',
+    rule: 'speaks as it says',
+    tampering: () => ({
+      around: () => {
+        const { prototype } = Verifier;
+        const { verify } = prototype;
+        prototype.verify = () => Promise.resolve();
+        return {
+          [Symbol.dispose]: () => {
+            prototype.verify = verify;
+          },
+        };
+      },
+    }),
+  },
+  {
+    what: 'names the adapter that was asked for, whoever spoke',
+    rule: 'speaks as it says',
+    tampering: events((event) =>
+      event.type === 'done' && event.outcome.source.adapterMissing !== undefined
+        ? [
+            {
+              ...event,
+              outcome: {
+                ...event.outcome,
+                source: { ...event.outcome.source, adapter: event.outcome.source.adapterMissing.adapter },
+              },
+            },
+          ]
+        : [event],
+    ),
+  },
+  {
+    what: 'forgets to give an adapter back now and then',
+    rule: 'gives leases back',
+    tampering: () => ({
+      around: () => {
+        const { prototype } = Place;
+        const { lease } = prototype;
+        let given = 0;
+        prototype.lease = function (this: Place, adapter, on) {
+          const own = lease.call(this, adapter, on);
+          given += 1;
+          return own === null || given % 3 > 0 ? own : { ...own, [Symbol.dispose]: () => {} };
+        };
+        return {
+          [Symbol.dispose]: () => {
+            prototype.lease = lease;
+          },
+        };
+      },
+    }),
   },
   {
     what: 'leaves a timer behind',

@@ -39,6 +39,7 @@ export async function speakTo(parts: PlayerParts, heard: Heard): Promise<void> {
     trigger: line.trigger,
     deadlineMs: line.deadlineMs,
     key: line.idempotencyKey,
+    ...(line.adapter === null ? {} : { adapter: line.adapter }),
   });
   using _hangUp =
     line.hangUpAfterMs === null
@@ -105,6 +106,7 @@ export function requestOf(line: PlannedLine, id: string, receivedMonoMs: number)
     maxTokens: 512,
     temperature: null,
     mayRaiseTier: false,
+    ...(line.adapter === null ? {} : { adapter: line.adapter }),
     ...(line.deadlineMs === null ? {} : { deadlineMs: line.deadlineMs }),
     priority: line.priority,
     ...(line.trigger === null || line.flaw === 'no-words' ? {} : { trigger: line.trigger }),

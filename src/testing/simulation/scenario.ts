@@ -2,6 +2,7 @@
 import type { Cast } from '../../cast/cast.ts';
 import { type Config, configSchema } from '../../config/schema.ts';
 import { DRIVERS, type EngineKind } from '../../engines/index.ts';
+import { type AdapterPlan, chooseAdapters, chooseHabits, SIMULATED_BASE } from './adapters.ts';
 import type { EngineTraits } from './engine.ts';
 import { chooseOdds, chooseStoreTrouble, MOODS, type Mood, type StoreTrouble } from './faults.ts';
 import { SeededRandom } from './seeded-random.ts';
@@ -33,6 +34,8 @@ export interface Scenario {
   readonly blows: readonly Blow[];
   readonly storeTrouble: StoreTrouble;
   readonly traffic: TrafficPlan;
+  /** Null: nobody asks for an adapter. */
+  readonly adapters: AdapterPlan | null;
   /** Players begin before the engines are warm. */
   readonly isImpatient: boolean;
   /** When the service is told to stop; null: after everybody has heard the answer. */
@@ -52,6 +55,8 @@ const WIRES: Readonly<Record<string, Wire>> = {
   ollama: ollamaWire,
   anthropic: anthropicWire,
 };
+/** Share of seeds in which lines ask for adapters. */
+const ADAPTERS_SHARE = 0.4;
 const NAMES = ['swift', 'broad', 'cloud', 'spare'] as const;
 
 export interface ScenarioOptions {
@@ -73,12 +78,17 @@ export function chooseScenario({ seed, cast, kinds, length }: ScenarioOptions): 
   const playMs = random.spread(4_000, 40_000) * length;
   const names = NAMES.slice(0, random.between(1, NAMES.length));
   const isPooled = names.length > 1 && random.chance(0.4);
+  // A stream of its own: seeds that failed once are the stories that they were, but for this.
+  const byAdapters = new SeededRandom(`adapters ${seed}`);
+  const hasAdapters = byAdapters.chance(ADAPTERS_SHARE);
   const engines = names.map((name, at) => {
-    const traits = chooseEngine(name, kinds, mood, random.fork(name));
+    const chosen = chooseEngine(name, kinds, mood, random.fork(name));
+    const takesThem = hasAdapters && (at === 0 || (isPooled && at === 1));
+    const traits = takesThem ? takingAdapters(chosen, byAdapters.fork(name)) : chosen;
     // Replicas of a pool serve one model.
     return isPooled && at < 2 ? { ...traits, model: 'pooled-model' } : traits;
   });
-  return {
+  const scenario: Scenario = {
     seed,
     mood,
     playMs,
@@ -98,11 +108,31 @@ export function chooseScenario({ seed, cast, kinds, length }: ScenarioOptions): 
     }),
     isImpatient: random.chance(0.2),
     stopAtMs: random.chance(0.25) ? random.next() * playMs : null,
+    adapters: null,
     config: chooseConfig(engines, isPooled, random.fork('config')),
   };
+  if (!hasAdapters) return scenario;
+  const { traffic } = scenario;
+  const adapters = chooseAdapters(byAdapters, traffic.lines, playMs);
+  const lines = traffic.lines.map((line) => ({ ...line, adapter: adapters.wished.get(line.number) ?? null }));
+  return { ...scenario, adapters, traffic: { ...traffic, lines } };
 }
 
-function chooseEngine(name: string, kinds: readonly string[], mood: Mood, random: SeededRandom) {
+/** The same engine, as vLLM with adapters. */
+function takingAdapters(engine: Scenario['engines'][number], random: SeededRandom) {
+  const { isPaid } = DRIVERS.vllm;
+  // Slow ones spend the whole play proving their adapters.
+  const decodeMsPerToken = engine.decodeMsPerToken / 4;
+  const adapters = chooseHabits(random);
+  return { ...engine, kind: 'vllm', wire: openAiWire, isPaid, decodeMsPerToken, adapters };
+}
+
+function chooseEngine(
+  name: string,
+  kinds: readonly string[],
+  mood: Mood,
+  random: SeededRandom,
+): Scenario['engines'][number] {
   const kind = random.pick(kinds.filter((each) => each in WIRES));
   return {
     name,
@@ -115,6 +145,7 @@ function chooseEngine(name: string, kinds: readonly string[], mood: Mood, random
     decodeMsPerToken: random.spread(1, 50),
     cancelLagMs: random.spread(1, 300),
     odds: chooseOdds(random, mood),
+    adapters: null,
     baseUrl: `http://${name}.test:8000`,
   };
 }
@@ -166,7 +197,7 @@ function chooseConfig(engines: Scenario['engines'], isPooled: boolean, random: S
   const cap = () => (random.chance(0.3) ? { dailyUsd: random.spread(0.001, 0.1) } : {});
   return configSchema.parse({
     engines: Object.fromEntries(
-      engines.map(({ name, kind, model, baseUrl }) => [
+      engines.map(({ name, kind, model, baseUrl, adapters }) => [
         name,
         {
           kind,
@@ -175,6 +206,7 @@ function chooseConfig(engines: Scenario['engines'], isPooled: boolean, random: S
           maxInFlight: random.pick([1, 2, 4, 16]),
           maxQueued: random.pick([0, 2, 16, 128]),
           connectTimeoutMs: random.pick([200, 1_000, 5_000]),
+          ...(adapters === null ? {} : { base: SIMULATED_BASE, adapterSlots: adapters.slots }),
           ...(random.chance(0.2) ? { maxPromptTokens: random.pick([600, 2_000]) } : {}),
         },
       ]),

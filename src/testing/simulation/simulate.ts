@@ -5,10 +5,12 @@
 import { fileURLToPath } from 'node:url';
 import type { Services } from '../../api/services.ts';
 import { type Cast, loadCast } from '../../cast/cast.ts';
+import { ServiceError } from '../../core/errors.ts';
 import type { Logger } from '../../core/runtime.ts';
 import type { Transport } from '../../core/transport.ts';
 import type { Turn } from '../../core/turn.ts';
 import { createService, type Service } from '../../service.ts';
+import type { AdapterPlan } from './adapters.ts';
 import { check, type Evidence, type Violation } from './checkers.ts';
 import { SimulatedEngine } from './engine.ts';
 import { countListeners } from './listeners.ts';
@@ -67,6 +69,10 @@ export interface Figures {
   readonly faults: number;
   readonly storedTurns: number;
   readonly costMicroUsd: number;
+  /** Answers that adapters spoke. */
+  readonly fromAdapters: number;
+  /** Swaps that succeeded while players talked. */
+  readonly swaps: number;
   /** Kinds of engine that players have heard. */
   readonly kinds: readonly string[];
 }
@@ -144,12 +150,15 @@ class Run implements Disposable {
   readonly #store: SimulatedStore;
   readonly #heard: Heard[] = [];
   readonly #turns: Turn[] = [];
+  readonly #swapped: { id: string; atMonoMs: number }[] = [];
+  readonly #stopping = new AbortController();
   readonly #switched: { atMonoMs: number; isOff: boolean }[] = [];
   /** What the simulation itself has set, to be taken back at the end. */
   readonly #own = new DisposableStack();
   readonly #found: Violation[] = [];
   #service: Service | null = null;
   #places: Evidence['places'] = [];
+  #leases: Evidence['leases'] = [];
   #stoppedMonoMs: number | null = null;
   #drained: Promise<void> | null = null;
 
@@ -197,6 +206,8 @@ class Run implements Disposable {
     if (!isImpatient) await this.#clock.run(() => service.readiness().ready, 5_000);
     this.#store.arm();
     for (const blow of blows) this.#plan(blow, services);
+    for (const order of this.#scenario.adapters?.orders ?? [])
+      this.#own.use(this.#clock.timer(order.atMs, () => void this.#order(order, services)));
     const speaking: Promise<void>[] = [];
     let spoken = 0;
     const speak = (line: PlannedLine) => {
@@ -246,6 +257,8 @@ class Run implements Disposable {
         stoppedMonoMs: this.#stoppedMonoMs,
         places: this.#places,
         switched: this.#switched,
+        swapped: this.#swapped,
+        leases: this.#leases,
       }),
     ];
   }
@@ -266,6 +279,8 @@ class Run implements Disposable {
       faults: generations.filter(({ fault }) => fault !== null).length,
       storedTurns: this.#store.turns().length,
       costMicroUsd: this.#turns.reduce((sum, { outcome }) => sum + (outcome?.usage.costMicroUsd ?? 0), 0),
+      fromAdapters: sources.filter(({ kind, adapter }) => kind === 'engine' && adapter !== null).length,
+      swaps: this.#swapped.length,
       kinds: [
         ...new Set(sources.flatMap(({ engine }) => this.#engines.get(engine)?.traits.kind ?? [])),
       ].sort(),
@@ -279,6 +294,8 @@ class Run implements Disposable {
 
   async #start(): Promise<Service> {
     const { tampering, world } = this.#options;
+    const { adapters } = this.#scenario;
+    if (adapters !== null) await this.#store.publishAdapters(adapters.records, adapters.published);
     const record = (turn: Turn) => void this.#turns.push(turn);
     return await createService(
       {
@@ -342,10 +359,33 @@ class Run implements Disposable {
     }
   }
 
+  /** An operator's wish; what comes of it is the service's affair, and when it was done is noted. */
+  async #order(order: AdapterPlan['orders'][number], { adapters }: Services): Promise<void> {
+    if (adapters === undefined || this.#stoppedMonoMs !== null) return;
+    this.#trace.note('operator', order.do, { id: order.id });
+    try {
+      const { id } =
+        order.do === 'swap'
+          ? await adapters.swap(order.id, 'stable')
+          : await adapters.publish(order.id, { tag: null, pin: false });
+      for await (const { outcome, failure } of adapters.watchOperation(id, this.#stopping.signal)) {
+        if (outcome === null) continue;
+        this.#trace.note('operator', `${order.do} ${outcome}`, { id: order.id, code: failure?.code });
+        if (outcome === 'succeeded' && order.do === 'swap')
+          this.#swapped.push({ id: order.id, atMonoMs: this.#clock.monotonicMs() });
+      }
+    } catch (error) {
+      const { code } = ServiceError.from(error);
+      this.#trace.note('operator', 'was refused', { id: order.id, code });
+      if (code === 'internal') this.#found.push({ rule: 'never throws', what: stackOf(error) });
+    }
+  }
+
   #beginStop(service: Service): void {
     if (this.#drained !== null) return;
     this.#trace.note('world', 'the service is told to stop');
     this.#stoppedMonoMs = this.#clock.monotonicMs();
+    this.#stopping.abort(new ServiceError('draining', 'the operator has left'));
     this.#drained = service.drain(() => 0);
   }
 
@@ -362,6 +402,9 @@ class Run implements Disposable {
   }
 
   async #notePlaces(service: Service): Promise<void> {
+    this.#leases = (service.services.adapters?.replicas() ?? []).flatMap(({ engine, adapters }) =>
+      adapters.map(({ engineName, leases }) => ({ engine, engineName, leases })),
+    );
     const status = await service.services.status();
     this.#places = (status['engines'] as { name: string; running: number; waiting: number }[]).map(
       ({ name, running, waiting }) => ({ name, running, waiting }),

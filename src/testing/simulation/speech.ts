@@ -16,6 +16,8 @@ const VERBS =
 
 export interface SpeechWish {
   readonly marker: string | null;
+  /** The word of the adapter that speaks; null: the base. */
+  readonly voice: string | null;
   /** The player's words, for an echo. */
   readonly playerText: string;
   readonly sentences: number;
@@ -26,11 +28,11 @@ export interface SpeechWish {
 
 /** The whole answer as tokens. */
 export function speech(wish: SpeechWish, random: SeededRandom): readonly string[] {
-  const sentences = Array.from({ length: wish.sentences }, () => sentence(wish.marker, random));
+  const sentences = Array.from({ length: wish.sentences }, () => sentence(wish, random));
   return tokens(spoil(sentences, wish, random), random);
 }
 
-function sentence(marker: string | null, random: SeededRandom): string {
+function sentence({ marker, voice }: SpeechWish, random: SeededRandom): string {
   const named = marker ?? random.pick(WORDS);
   const words = [
     'The',
@@ -41,6 +43,7 @@ function sentence(marker: string | null, random: SeededRandom): string {
     'every',
     random.pick(WORDS),
     ...(random.chance(0.5) ? ['and', random.pick(WORDS)] : []),
+    ...(voice === null ? [] : ['of', voice]),
   ];
   return words.join(' ') + random.pick(['.', '.', '!', '?', '…']);
 }

@@ -4,10 +4,15 @@
  */
 import Database from 'better-sqlite3';
 import { Kysely, type KyselyPlugin, type RootOperationNode, SqliteDialect } from 'kysely';
+import { changeDesired, inOrder, moveTag, publishVersion } from '../../adapters/desired.ts';
+import { type AdapterRecord, adapterId } from '../../core/adapter.ts';
+import { Access } from '../../store/access.ts';
+import { StoredAdapters } from '../../store/adapters.ts';
 import type { Backend } from '../../store/backend.ts';
 import { migrate } from '../../store/migrate.ts';
 import { MEMORY_FILE, openSqlite } from '../../store/sqlite.ts';
 import type { SpendingDaysTable, Tables, TurnsTable } from '../../store/tables.ts';
+import { silentLogger } from '../../telemetry/log.ts';
 import type { StoreFault, StoreTrouble } from './faults.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { Trace } from './trace.ts';
@@ -71,6 +76,20 @@ export class SimulatedStore implements Disposable {
   /** From now on the trouble may come. */
   arm(): void {
     this.#isArmed = true;
+  }
+
+  /** What another gateway has registered and published, each as stable. */
+  async publishAdapters(records: readonly AdapterRecord[], ids: readonly string[]): Promise<void> {
+    const { clock } = this.#parts;
+    const access = new Access({ backend: this.backend, clock, log: silentLogger });
+    const adapters = new StoredAdapters(access);
+    for (const record of records) await adapters.add(record);
+    const published = records.filter((record) => ids.includes(adapterId(record)));
+    const changes = published.flatMap((record) => [
+      publishVersion(record, { atMs: clock.nowMs() }),
+      moveTag(record.name, 'stable', record.version),
+    ]);
+    await changeDesired(adapters, inOrder(...changes));
   }
 
   /** Everything that was kept, by conversation, timeline and number. */

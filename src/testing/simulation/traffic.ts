@@ -10,6 +10,8 @@ export interface PlannedLine {
   /** Null: the game does not say who listens. */
   readonly playerId: string | null;
   readonly npcId: string;
+  /** Asked for instead of the persona's own; null: the persona's. */
+  readonly adapter: string | null;
   /** Empty for a bark. */
   readonly prompt: string;
   readonly trigger: Trigger | null;
@@ -94,6 +96,7 @@ export function planTraffic(options: TrafficOptions): TrafficPlan {
       atMs: random.chance(options.burstShare) ? random.pick(bursts) : random.next() * options.playMs,
       playerId,
       npcId,
+      adapter: null,
       prompt: marker === null ? '' : random.pick(SAYINGS).replace('MARK', marker),
       trigger: isBark || random.chance(0.1) ? random.pick(TRIGGERS) : null,
       marker,

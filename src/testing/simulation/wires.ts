@@ -13,6 +13,8 @@ export interface Asked {
   /** What the assistant is to go on from; empty: from the start. */
   readonly assistantPrefix: string;
   readonly maxTokens: number;
+  /** Temperature 0: the same words for the same prompt. */
+  readonly isGreedy: boolean;
   /** Whether the request asked for usage while it runs. */
   readonly wantsRunningUsage: boolean;
 }
@@ -107,6 +109,7 @@ export const openAiWire: Wire = {
       model: String(body['model']),
       ...readMessages(messagesOf(body)),
       maxTokens: number(body['max_tokens'] ?? body['max_completion_tokens'], 512),
+      isGreedy: body['temperature'] === 0,
       wantsRunningUsage: options?.continuous_usage_stats === true,
     };
   },
@@ -144,6 +147,7 @@ export const ollamaWire: Wire = {
     model: String(body['model']),
     ...readMessages(messagesOf(body)),
     maxTokens: number((body['options'] as { num_predict?: unknown } | undefined)?.num_predict, 128),
+    isGreedy: false,
     wantsRunningUsage: false,
   }),
   begin: () => '',
@@ -180,6 +184,7 @@ export const anthropicWire: Wire = {
       ...rest,
       prompt: `${contentText(body['system'])}\n${prompt}`,
       maxTokens: number(body['max_tokens'], 512),
+      isGreedy: false,
       wantsRunningUsage: false,
     };
   },
