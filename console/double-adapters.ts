@@ -12,6 +12,8 @@ export interface AdapterState {
   operations: AdapterOperation[];
   /** What an action begins with; a test moves it on. Throwing refuses the action. */
   onAction: (state: AdapterState, action: string, id: string) => void;
+  /** Whether the key may only talk. */
+  isForbidden: boolean;
   /** Who follows the replicas. */
   readonly followers: Set<ServerResponse>;
 }
@@ -97,6 +99,7 @@ export function adapterState(): AdapterState {
       adapterView('zombie', '1', { tags: ['stable'], is_published: true, replicas: [resident('zombie')] }),
     ],
     replicas: [replicaView('embedded', [residency('vampire@1'), residency('zombie@1', { idle_ms: null })])],
+    isForbidden: false,
     operations: [],
     onAction: () => undefined,
     followers: new Set(),
@@ -167,6 +170,10 @@ export async function answerAdapters(
   response: ServerResponse,
 ): Promise<boolean> {
   const path = url.pathname;
+  if (state.isForbidden && path.startsWith('/admin/v1/adapter')) {
+    json(response, 403, { code: 'forbidden', detail: 'the key lacks the operator scope' });
+    return true;
+  }
   if (path === '/admin/v1/adapter-replicas') {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     state.followers.add(response);

@@ -39,6 +39,8 @@ export interface DoubleState {
   filler: string | null;
   npcs: readonly { npc_id: string; name: string; kind: string; tier: number; summary: string }[];
   adapters: AdapterState;
+  /** What every persona names; null: none. */
+  personaAdapter: string | null;
   /** Dialogue bodies as they came. */
   asked: Record<string, unknown>[];
   /** Called when a client hangs up on a dialogue. */
@@ -62,6 +64,7 @@ export function doubleState(): DoubleState {
     filler: null,
     npcs: CAST,
     adapters: adapterState(),
+    personaAdapter: null,
     asked: [],
     onHangUp: () => undefined,
   };
@@ -299,7 +302,10 @@ async function speak(state: DoubleState, request: IncomingMessage, response: Ser
       engine: isWritten ? 'written' : 'embedded',
       model: isWritten ? null : 'smollm2-135m-instruct-q4_1',
       model_version: null,
-      ...adapterSource(state.adapters, asked['adapter']),
+      ...adapterSource(
+        state.adapters,
+        asked['adapter'] === undefined ? state.personaAdapter : asked['adapter'],
+      ),
       rung: isWritten ? 1 : 0,
       ...(state.mode === 'written' ? { cause: 'offline' } : {}),
     },

@@ -287,6 +287,14 @@ export function adapterTests({ open, openDouble, say }: ConsoleBrowser): void {
     await page.getByRole('heading', { level: 1, name: 'Adapters' }).waitFor();
   });
 
+  test('a key that may only talk is told so, and the page asks for no more', async (t) => {
+    const { page } = await openAdapters(t, { ...adapterState(), isForbidden: true });
+    await page.getByText('This key may talk, but not see adapters.').waitFor();
+    assert.equal(await page.getByRole('heading', { level: 2, name: 'Registry' }).count(), 0);
+    await page.getByRole('link', { name: 'Compare' }).click();
+    await page.getByText('This key may talk, but not choose who speaks.').waitFor();
+  });
+
   test('stopping hangs up on every voice that speaks', async (t) => {
     let hungUp = 0;
     const all = Promise.withResolvers<void>();

@@ -32,7 +32,10 @@ interface ComparePageProps {
 
 export function ComparePage(props: ComparePageProps) {
   const { npcs, comparison, question, onQuestion, stamp } = props;
-  const npc = npcs.find((one) => one.npc_id === props.npcId) ?? npcs[0];
+  const npc =
+    npcs.find((one) => one.npc_id === props.npcId) ??
+    npcs.find((one) => SHOWN_FIRST.some((kind) => kind === one.kind)) ??
+    npcs[0];
   const [isSteady, setSteady] = useState(false);
   const registry = useRead<AdapterList>(`/admin/v1/adapters?limit=${LISTED_MAX}`, stamp);
   // By name, as they may be far down a long list.

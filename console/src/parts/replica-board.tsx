@@ -61,6 +61,7 @@ function Engine({ engine, sinceMs }: { engine: ReplicaView; sinceMs: number }) {
             ? `${count(used)} loaded, no fixed number of places`
             : `${count(used)} of ${count(slots)} places`}
           {lines > 0 && `, ${lines} ${lines === 1 ? 'line' : 'lines'} speaking`}
+          {engine.bytes_max === null && engine.bytes > 0 && `, ${bytes(engine.bytes)}`}
         </p>
       </div>
       {engine.is_thrashing && (
