@@ -73,6 +73,10 @@ describe('greenroom adapters', () => {
     assert.match(show.out, /^lich@7\n {2}state {4}registered\n/);
     assert.match(show.out, new RegExp(`source {3}${service.home}/one`));
     assert.doesNotMatch(show.out, /\u001b/);
+    const undotted = await run('add', 'one', ...named);
+    assert.match(undotted.out, /^lich@7 was registered already/, undotted.error);
+    const absent = await run('add', 'none/such', ...named);
+    assert.match(absent.error, /write \.\/none\/such for a path on this machine, or hf:\/\/none\/such/);
     const wrong = await run('add', './one', '--name', 'lich');
     assert.equal(wrong.code, 2);
   });

@@ -2,6 +2,8 @@
  * `greenroom adapters`: the registry, publish and hot swap at a running gateway. Long work is followed to its end with its
  * progress; it goes on at the gateway when the follower is interrupted.
  */
+import { existsSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { z } from 'zod';
@@ -198,7 +200,13 @@ function at(id: string): string {
 /** On this machine a relative path means what it means here, wherever the gateway was started. */
 function sourceFor({ origin }: Gateway, source: string): string {
   if (!isLoopback(origin)) return source;
-  return formatSource(absoluteSource(parseSource(source), process.cwd()));
+  return formatSource(absoluteSource(parseSource(dotted(source)), process.cwd()));
+}
+
+/** `adapters/lich` may be a folder or a hub's repository, so it is refused undotted; here the disk says which it is. */
+function dotted(source: string): string {
+  const [place = ''] = source.split('#sha256=', 1);
+  return !isAbsolute(place) && existsSync(place) ? `./${source}` : source;
 }
 
 async function listAll(
