@@ -36,7 +36,7 @@ if (flags.only !== 'simulated') {
   const part = await enginePart({
     seed,
     isQuick,
-    rounds: Number(flags.rounds ?? (isQuick ? 1 : 5)),
+    rounds: Number(flags.rounds ?? (isQuick ? 1 : 4)),
     threads: Number(flags.threads),
   });
   parts.push(part);

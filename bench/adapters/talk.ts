@@ -63,6 +63,7 @@ export async function talk(
 
 export interface CellFigures {
   readonly lines: number;
+  readonly ttftsMs: readonly number[];
   readonly ttftP50Ms: number;
   readonly ttftP95Ms: number;
   readonly linesPerSecond: number;
@@ -75,6 +76,7 @@ export function figuresOf(told: readonly Told[], overMs: number, loads: number):
   const ttfts = told.map(({ ttftMs }) => ttftMs);
   return {
     lines: told.length,
+    ttftsMs: ttfts,
     ttftP50Ms: quantile(ttfts, 0.5),
     ttftP95Ms: quantile(ttfts, 0.95),
     linesPerSecond: (told.length * 1_000) / overMs,
