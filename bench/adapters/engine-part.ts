@@ -34,7 +34,7 @@ export async function enginePart({ seed, isQuick, rounds, threads }: EnginePartO
     slots,
     clients: CLIENTS,
     pauseMs: 1_500,
-    cellMs: isQuick ? 4_000 : 15_000,
+    cellMs: isQuick ? 3_000 : 15_000,
     rounds,
     seed,
   };
@@ -61,8 +61,8 @@ export async function enginePart({ seed, isQuick, rounds, threads }: EnginePartO
     });
   }
   const swaps = await measureSwaps(room, { swaps: isQuick ? 1 : 6, talkers: 2 }, signal);
-  const voices = await room.askAgain(isQuick ? 8 : 60, signal);
-  const memory = await measureMemory(room, isQuick ? 32 : 160, signal);
+  const voices = await room.askAgain(isQuick ? 4 : 60, signal);
+  const memory = await measureMemory(room, isQuick ? 16 : 160, signal);
   const times = (name: string, values: readonly number[]) => ({
     case: 'what moving an adapter takes on the embedded engine',
     time: name,
