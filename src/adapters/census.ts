@@ -56,18 +56,24 @@ export class Census {
     return new Set(wanted.slice(0, Math.max(0, slots - foreign)));
   }
 
-  /** Compares, and puts right what did not move meanwhile. Never throws. */
-  async audit(kept: KeptReplica): Promise<void> {
+  /** Compares, and puts right what did not move meanwhile. False when the engine does not say. Never throws. */
+  async audit(kept: KeptReplica): Promise<boolean> {
     const before = new Map([...kept.places.values()].map((place) => [place, place.moves]));
+    const known = new Set(kept.places.keys());
     // What another gateway has just published is not left over from another life.
     await this.#parts.refresh();
     const list = await this.#ask(kept, kept.signal).catch(() => null);
-    if (list === null || kept.signal.aborted) return;
+    if (list === null || kept.signal.aborted) return false;
     const held = new Set(list);
-    this.#adopt(kept, list);
+    // What had a place and has none now was given up while the engine answered.
+    this.#adopt(
+      kept,
+      list.filter((engineName) => !known.has(engineName)),
+    );
     for (const [place, moves] of before)
       if (place.moves === moves) this.#putRight(kept, place, held.has(place.engineName));
     this.#parts.onMove();
+    return true;
   }
 
   /** The engine does not hold what we believed. */
@@ -110,7 +116,8 @@ export class Census {
     const { holdings } = this.#parts;
     const list = await kept.list([...holdings.addresses(kept).values()], signal);
     if (list === null) return null;
-    const mayDismiss = kept.replica.engine.traits.unloads !== 'never';
+    // Who does not know what is published would take from every gateway what all of them serve.
+    const mayDismiss = kept.replica.engine.traits.unloads !== 'never' && holdings.snapshot.isCurrent;
     for (const engineName of list.stale) {
       const isOurs = kept.places.has(engineName) || holdings.isPublished(engineName);
       if (mayDismiss && !isOurs && holdings.keptTargets(engineName) === null)

@@ -44,8 +44,11 @@ export async function publishDeclared(parts: DeclaredParts, signal: AbortSignal)
           if (signal.aborted) return;
           const { code, message, retryable } = ServiceError.from(error);
           const mayPass = retryable || MAY_PASS.has(code);
-          parts.log[mayPass ? 'info' : 'error']('adapter.declared-waits', { adapter: id, reason: message });
-          if (!mayPass) return;
+          if (!mayPass) {
+            parts.log.error('adapter.declared-failed', { adapter: id, reason: message });
+            return;
+          }
+          parts.log.info('adapter.declared-waits', { adapter: id, reason: message, waitMs });
           await parts.clock.sleep(waitMs, signal).catch(() => {});
         }
       }
@@ -77,7 +80,9 @@ async function publishOne(
       }),
       signal,
     );
-  if (known?.isPublished === true) return;
+  // Published and without a tag: a gateway died before the tag moved, or an operator moved it. Publishing tells the two
+  // apart: the first version of a name gets `stable`, and a tag that stands somewhere stays.
+  if (known?.isPublished === true && known.tags.length > 0) return;
   await ended(admin, await admin.publish(adapterId({ name, version }), { tag: null, pin: pinned }), signal);
 }
 

@@ -7,7 +7,7 @@ import type { AdapterAddress, HeldAdapters } from '../core/adapter.ts';
 import type { AdapterEvent } from '../core/adapter-event.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
-import { linkSignals } from '../lib/abort.ts';
+import { abortable, linkSignals } from '../lib/abort.ts';
 import type { TaskGroup } from '../lib/async.ts';
 import type { Place } from './place.ts';
 import type { AdapterReplica } from './replica.ts';
@@ -54,6 +54,8 @@ export class KeptReplica {
   readonly #parts: KeptReplicaParts;
   readonly #probed: ProbedReplica;
   readonly #ending = new AbortController();
+  /** The base being asked what it answers, or known; shared by all that are loaded at once. */
+  #base: Promise<void> | null = null;
   #slots: number | null = null;
   #rankMax: number | null = null;
   #foreign = 0;
@@ -236,6 +238,7 @@ export class KeptReplica {
     const { clock, verifier } = this.#parts;
     const { engineName } = place;
     try {
+      await this.#learnBase(signal);
       const startedMonoMs = clock.monotonicMs();
       await withinTime(
         clock,
@@ -282,6 +285,18 @@ export class KeptReplica {
       this.#failed(place, ServiceError.from(error));
     }
     this.#parts.onMove();
+  }
+
+  /** One that hangs up does not end it for the others; a failure is tried again by the next. */
+  async #learnBase(signal: AbortSignal): Promise<void> {
+    const limit = { what: `asking the base of ${this.name}`, timeoutMs: VERIFY_TIMEOUT_MS };
+    this.#base ??= withinTime(this.#parts.clock, limit, this.signal, (within) =>
+      this.#probed.learnBase(within),
+    ).catch((error: unknown) => {
+      this.#base = null;
+      throw error;
+    });
+    await abortable(this.#base, signal);
   }
 
   /** What failed is unloaded, too: nobody knows what the engine did with it. */

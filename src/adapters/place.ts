@@ -83,9 +83,10 @@ export class Place {
       NEXT[this.#stage].includes(stage),
       `${this.engineName} goes from ${this.#stage} to ${stage} (${reason ?? 'no reason'})`,
     );
+    // Of what the engine has lost lines may still hold leases; they end with the line.
     invariant(
-      stage !== 'gone' || this.#stage === 'resident' || this.#leases === 0,
-      'a lease on what is gone',
+      stage !== 'gone' || this.#stage !== 'draining' || this.#leases === 0,
+      'a lease on what is unloaded',
     );
     this.#stage = stage;
     this.reason = reason;

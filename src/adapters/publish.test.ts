@@ -209,6 +209,25 @@ test('a store that is lost in the middle fails the publish, and no tag moves', a
   assert.equal(resolved(house).id, 'lich@8');
 });
 
+test('other bytes that came under the name while it was published are not served as what was asked for', async () => {
+  await using house = await houseOf();
+  const { desired } = house.store;
+  let isExchanged = false;
+  // Another gateway removes the version and adds it anew, after ours has looked it up.
+  house.store.desired = async () => {
+    if (!isExchanged) {
+      isExchanged = true;
+      await house.store.remove('lich', '7');
+      await house.add('lich@7', { digest: 'f'.repeat(64) });
+    }
+    return await desired.call(house.store);
+  };
+  await assert.rejects(house.publish('lich@7'), { code: 'adapter_conflict' });
+  assert.equal(house.residency.resolve('lich'), 'unknown');
+  await house.publish('lich@7');
+  assert.equal(resolved(house).engineName, 'lich@7-ffffffff');
+});
+
 test('two publishes of one name at the same instant both end, and the tag is with the later one', async () => {
   await using house = await houseOf();
   const publish = (version: { name: string; version: string }) =>

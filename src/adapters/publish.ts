@@ -96,6 +96,7 @@ export class Publisher {
       await residency.requireRoom(record);
       await this.#change(publish);
       done.isDesired = true;
+      await this.#requireSame(record);
       await this.#verified(record, targets, onProgress, signal);
       signal.throwIfAborted();
       const move = tag === null ? publish : inOrder(publish, moveTag(record.name, tag, record.version));
@@ -152,6 +153,20 @@ export class Publisher {
     const record = await this.#parts.store.get(version.name, version.version);
     if (record !== null) return record;
     throw new ServiceError('unknown_adapter', `${adapterId(version)} is not registered; add it first`);
+  }
+
+  /**
+   * What is published cannot be removed; until then another gateway may have removed it, and added other bytes under its
+   * name. Throws `unknown_adapter`, `adapter_conflict`.
+   */
+  async #requireSame(record: AdapterRecord): Promise<void> {
+    const { digest } = await this.#record(record);
+    if (digest === record.digest) return;
+    throw new ServiceError(
+      'adapter_conflict',
+      `${adapterId(record)} was removed and added with other bytes while it was published; publish it again`,
+      { details: { known: digest, given: record.digest } },
+    );
   }
 
   /** The version that the tag will leave; null when there is none, or it is this one. */

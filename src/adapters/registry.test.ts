@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, it } from 'node:test';
 import { adapterId } from '../core/adapter.ts';
+import { ServiceError } from '../core/errors.ts';
 import { realRuntime } from '../runtime.ts';
 import { type OpenedStore, openStore } from '../store/store.ts';
 import { silentLogger } from '../telemetry/log.ts';
@@ -285,4 +286,19 @@ it('stops when it is told to, and leaves no record', async () => {
   await assert.rejects(stopping, /enough/);
   assert.equal(await at.store.adapters.get('lich', '7'), null);
   assert.equal((await at.registry.add(addition('lich@7', source), quiet, never)).isNew, true);
+});
+
+it('a store that was lost between the record and the end of the mark does not keep the version from being published', async () => {
+  await using at = await open();
+  const source = await at.write('lich', 1);
+  const { store } = at.registry;
+  const request = addition('lich@7', source);
+  await at.registry.add(request, quiet, never);
+  await at.registry.remove({ name: 'lich', version: '7' });
+  const { replaceDesired } = store;
+  store.replaceDesired = () => Promise.reject(new ServiceError('store_unavailable', 'away'));
+  await rejectsWith('store_unavailable', at.registry.add(request, quiet, never));
+  store.replaceDesired = replaceDesired;
+  await at.registry.add(request, quiet, never);
+  assert.deepEqual((await store.desired()).removing, []);
 });

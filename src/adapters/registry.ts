@@ -322,11 +322,11 @@ export class AdapterRegistry {
       addedAtMs: this.#parts.clock.nowMs(),
     };
     try {
-      if ((await this.store.add(record)) === 'added') {
-        // The mark of the one that was removed under this name would keep it from being published.
-        await changeDesired(this.store, endRemoving(adapterId(record)));
-        return { record, isNew: true };
-      }
+      const outcome = await this.store.add(record);
+      // The mark of the one that was removed under this name would keep it from being published. Also where it is known: the
+      // store may have been lost between the two, the last time.
+      await changeDesired(this.store, endRemoving(adapterId(record)));
+      if (outcome === 'added') return { record, isNew: true };
     } catch (error) {
       if (error instanceof ServiceError && error.code === 'adapter_conflict')
         await this.#discard(artefact.digest);

@@ -244,6 +244,49 @@ test('an engine that restarted unseen is found out by its audit, or by the first
   assert.equal(await want(house, 'lich', { waitMs: 0 }), null);
 });
 
+test('an engine that was silent for a while and lives on keeps the lines that speak; what it lost is back first', async () => {
+  await using house = await houseOf(['lich@7', 'ghoul@1']);
+  const engine = engineOf(house);
+  const connection = engine.replica();
+  house.residency.replicaDown('gpu-1');
+  await house.settle(house.residency.replicaUp(connection, never));
+  await house.publish('lich@7');
+  await house.publish('ghoul@1');
+  const lich = resolved(house, 'lich');
+  const lease = house.residency.lease(lich, 'gpu-1');
+  engine.loads.length = 0;
+  const up = house.residency.replicaUp(connection, never);
+  assert.ok(engine.resident.has(lich.engineName), 'other lines go on meanwhile');
+  await house.settle(up);
+  assert.deepEqual(engine.loads, []);
+  assert.equal(house.residency.viewsOf('lich@7')[0]?.leases, 1, 'it cannot be unloaded under the line');
+  engine.die();
+  engine.revive();
+  await house.settle(house.residency.replicaUp(connection, never));
+  assert.equal(engine.resident.size, 2, 'before traffic');
+  assert.equal(engine.weights.size, 2);
+  lease?.[Symbol.dispose]();
+  assert.equal(house.residency.viewsOf('lich@7')[0]?.leases, 0);
+});
+
+test('a gateway that cannot read what is published takes nothing from an engine that others use', async () => {
+  await using first = await houseOf(['lich@7']);
+  await first.publish('lich@7');
+  const engine = engineOf(first);
+  await using second = new AdapterHouse({ engines: [], store: first.store, clock: first.clock });
+  first.store.isDown = true;
+  await second.residency.start();
+  await second.settle(second.residency.replicaUp(engine.replica(), never));
+  await second.pass(25_000);
+  assert.deepEqual(engine.unloads, []);
+  assert.equal(engine.weights.size, 1);
+  first.store.isDown = false;
+  engine.weights.set('ghoul@9-01234567', 'x');
+  await second.pass(25_000);
+  assert.equal(typeof second.residency.resolve('lich'), 'object');
+  assert.equal(engine.weights.size, 1, 'what nobody publishes goes when that is known');
+});
+
 test('what another life left in an engine is dismissed; what is published is used again', async () => {
   await using house = await houseOf(['lich@7', 'ghoul@1']);
   await house.publish('lich@7');

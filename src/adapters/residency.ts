@@ -17,7 +17,7 @@ import {
 import type { AdapterEvent } from '../core/adapter-event.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
-import { linkSignals } from '../lib/abort.ts';
+import { abortable, linkSignals } from '../lib/abort.ts';
 import { TaskGroup } from '../lib/async.ts';
 import { Census } from './census.ts';
 import { Demands } from './demand.ts';
@@ -189,10 +189,13 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
 
   /**
    * An engine speaks: what it held, what is pinned and what is tagged is brought back and verified. Resolves when it is, or
-   * when it failed, or after 60 s; then traffic may come. Aborting ends the waiting, not the work: that ends with
-   * `replicaDown`, which rejects this too.
+   * when it failed, or after 60 s; then traffic may come. Of a connection that lives on (the engine was silent for a
+   * while) only what the engine lost comes back: lines may speak there, and their leases hold. Aborting ends the waiting, not
+   * the work: that ends with `replicaDown`, which rejects this too.
    */
   async replicaUp(replica: AdapterReplica, signal: AbortSignal): Promise<void> {
+    const living = this.#holdings.replicas.get(replica.name);
+    if (living?.replica === replica && (await this.#bringBack(living, signal))) return;
     this.replicaDown(replica.name);
     const { clock, random, log, onEvent, options } = this.#parts;
     const kept = new KeptReplica(replica, {
@@ -222,6 +225,27 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     }
     using link = linkSignals(signal, kept.signal);
     await this.#until(() => !kept.isStarting, link.signal);
+  }
+
+  /** False when the engine does not say what it holds, or cannot be loaded by a call. */
+  async #bringBack(kept: KeptReplica, signal: AbortSignal): Promise<boolean> {
+    if (!kept.isListed || kept.replica.engine.traits.loads !== 'call') return false;
+    const before = [...kept.places.values()].filter(({ stage }) => stage === 'resident');
+    const hasAnswered = await abortable(this.#census.audit(kept), signal);
+    if (!hasAnswered || kept.signal.aborted) return false;
+    const lost = before.filter(({ stage }) => stage !== 'resident').map(({ engineName }) => engineName);
+    kept.restores = new Set([...kept.restores, ...lost]);
+    kept.isStarting = true;
+    const isStarted = this.#tasks.tryStart(`adapters-restore ${kept.name}`, async (stopping) => {
+      using until = linkSignals(stopping, kept.signal);
+      await this.#restore(kept, until.signal).catch((error: unknown) => {
+        if (!until.signal.aborted) throw error;
+      });
+    });
+    if (!isStarted) return false;
+    using link = linkSignals(signal, kept.signal);
+    await this.#until(() => !kept.isStarting, link.signal);
+    return true;
   }
 
   /** Its connection is lost: nothing is there any more. Leases on it mean nothing and may still be given back. */
@@ -420,15 +444,19 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     await withinTime(clock, limit, signal, () => this.refresh()).catch(() => signal.throwIfAborted());
     kept.restores = await this.#census.restores(kept, before, signal);
     kept.isListed = true;
+    await this.#restore(kept, signal);
+    for (;;) {
+      await clock.sleep(AUDIT_MS, signal);
+      await this.#census.audit(kept);
+    }
+  }
+
+  async #restore(kept: KeptReplica, signal: AbortSignal): Promise<void> {
     this.#wake();
     await this.#whenRestored(kept, signal);
     kept.isStarting = false;
     kept.restores = new Set();
     this.#wake();
-    for (;;) {
-      await clock.sleep(AUDIT_MS, signal);
-      await this.#census.audit(kept);
-    }
   }
 
   async #whenRestored(kept: KeptReplica, signal: AbortSignal): Promise<void> {

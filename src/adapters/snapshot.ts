@@ -37,6 +37,7 @@ export class DesiredSnapshot {
   #records = new Map<string, AdapterRecord>();
   #resolved = new Map<string, ResolvedAdapter | AdapterAbsence>();
   #isStoreLost = false;
+  #isCurrent = false;
   /** Rises with every document taken, so that an answer that was under way before is not mistaken for news. */
   #taken = 0;
 
@@ -47,6 +48,11 @@ export class DesiredSnapshot {
 
   get desired(): DesiredAdapters {
     return this.#desired;
+  }
+
+  /** Whether the store told it, the last time it was asked: else another gateway may have published what we never saw. */
+  get isCurrent(): boolean {
+    return this.#isCurrent;
   }
 
   /** By engine name. */
@@ -87,6 +93,7 @@ export class DesiredSnapshot {
       const hasLearnt = await this.#fetchRecords();
       if (this.#isStoreLost) this.#log.info('adapter.store-back', { revision: this.#desired.revision });
       this.#isStoreLost = false;
+      this.#isCurrent = true;
       return isNews || hasLearnt;
     } catch (error) {
       if (!this.#isStoreLost)
@@ -96,6 +103,7 @@ export class DesiredSnapshot {
           advice: 'adapters go on as they were; nothing can be published meanwhile',
         });
       this.#isStoreLost = true;
+      this.#isCurrent = false;
       return false;
     }
   }

@@ -35,6 +35,14 @@ export class ProbedReplica {
     this.replica = replica;
   }
 
+  /**
+   * Asks the base every question, once: before the first adapter is loaded here. Beside lines of adapters a base may answer
+   * wrongly (vLLM on the processor, PR #48421), and what it says then would be held against each of them.
+   */
+  async learnBase(signal: AbortSignal): Promise<void> {
+    for (const index of PROBES.keys()) await this.baseAnswer(index, signal);
+  }
+
   async baseAnswer(index: number, signal: AbortSignal): Promise<string> {
     const known = this.#base[index];
     if (known !== undefined) return known;

@@ -7,6 +7,7 @@
  * open): that vLLM is for tests.
  */
 import type { AdapterAddress, AdapterTraits, EngineAdapters } from '../core/adapter.ts';
+import { ServiceError } from '../core/errors.ts';
 import { adapterFailed, noRoom, refusedAdapter } from './adapter-errors.ts';
 import { heldOf, isSameArtefact, type ListedAdapter } from './adapter-list.ts';
 import { type Answer, type Ask, asking, expect200, member, parseAnswer } from './chat-probe.ts';
@@ -110,7 +111,15 @@ export async function listAdapters(
 ): Promise<readonly ListedAdapter[]> {
   const path = '/v1/models';
   const cards = member('data')(parseAnswer(engine, path, await expect200(engine, await ask(path, signal))));
-  if (!Array.isArray(cards)) return [];
+  // A page of somebody in between is no list of nothing.
+  if (!Array.isArray(cards))
+    throw new ServiceError(
+      'engine_error',
+      `${engine}: ${path} gave no list of models; expected {"data": […]}`,
+      {
+        details: { engine },
+      },
+    );
   return cards.flatMap((card: unknown) => {
     const { id, root, parent } = (card ?? {}) as Readonly<Record<string, unknown>>;
     if (typeof id !== 'string' || typeof parent !== 'string' || parent === '') return [];
