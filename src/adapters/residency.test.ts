@@ -409,3 +409,21 @@ test('ended in the middle of everything, nobody waits and nothing is left', asyn
   assert.equal(house.clock.waiting, 0);
   await assert.rejects(house.residency.replicaUp(engineOf(house).replica(), never), { code: 'draining' });
 });
+
+test('an engine whose base answers wrongly once an adapter is there is asked before, and its adapters are believed', async () => {
+  await using house = await houseOf(['lich@7', 'ghoul@1']);
+  const engine = engineOf(house);
+  engine.mixesIntoBase = true;
+  await house.publish('lich@7');
+  await house.publish('ghoul@1');
+  // Two come back at the same time.
+  engine.die();
+  house.residency.replicaDown('gpu-1');
+  engine.revive();
+  await house.settle(house.residency.replicaUp(engine.replica(), never));
+  assert.equal(engine.resident.size, 2);
+  engine.faults.push('answers as base');
+  await house.add('vampire@1');
+  await house.publish('vampire@1');
+  assert.equal(engine.faults.length, 0, 'the lie was told, and the next try was the truth');
+});

@@ -47,6 +47,8 @@ export class AdapterEngine implements EngineAdapters {
   readonly unloads: string[] = [];
   foreign = 0;
   isDead = false;
+  /** Whatever is asked of the base is answered by the adapter loaded last: vLLM's fault on the processor, at its worst. */
+  mixesIntoBase = false;
   /** Loads that found no slot: somebody counted wrong. */
   roomless = 0;
   /** Rises when the process ends: what it was doing ends with it. */
@@ -95,7 +97,8 @@ export class AdapterEngine implements EngineAdapters {
     const digest = engineName === null ? null : this.weights.get(engineName);
     if (digest === undefined)
       throw new ServiceError('unknown_adapter', `${this.#options.name} has no ${engineName ?? ''}`);
-    const voice = digest ?? 'base';
+    const mixed = this.mixesIntoBase && engineName === null ? [...this.weights.values()].at(-1) : null;
+    const voice = digest ?? mixed ?? 'base';
     return Array.from({ length: 6 }, (_, index) => WORDS[hash32(`${voice}/${prompt}/${index}`) % 10]).join(
       ' ',
     );
