@@ -19,7 +19,11 @@ const TALKERS = 3;
 const patient = { fillerAfterMs: 0, deadlineMs: 60_000, personaTokens: 100, promptTokens: 300 };
 const CONFIG = {
   engines: { local: { kind: 'embedded', sequences: 4, threads: 2, adapterSlots: 3 } },
-  adapters: { pollMs: 100, waitMs: 20_000 },
+  adapters: {
+    pollMs: 100,
+    waitMs: 20_000,
+    published: { 'declared@1': { from: path.join(FIXTURES, 'amber') } },
+  },
   tiers: { '1': patient, '2': patient, '3': patient, '4': patient },
 };
 
@@ -97,6 +101,17 @@ describe('adapters on the real engine', { skip: modelMissing }, () => {
     for (const word of WORDS)
       assert.equal(text.toLowerCase().includes(word), word === own, `${source.adapter} said: ${text}`);
   }
+
+  test('what the configuration declares is registered and published without anybody asking', async () => {
+    await until('it is resident', async () => {
+      const { body } = await gateway.get('/admin/v1/adapters/declared@1');
+      return (body as { replicas?: { stage: string }[] }).replicas?.some(({ stage }) => stage === 'resident');
+    });
+    const spoken = await say('declared');
+    assert.equal(spoken.source.adapter, 'declared@1');
+    requireTrue(spoken);
+    await succeed('adapters/declared@1/unload', { force: true });
+  });
 
   test('a published adapter speaks for whoever names it, and the base for everybody else', async () => {
     await add('word', 1);

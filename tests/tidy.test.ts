@@ -93,6 +93,9 @@ const RUN_BY: Readonly<Record<string, string>> = {
   'src/app.ts': 'tests/cli-talk.test.ts',
   'src/hosts/index.ts': 'tests/cli-talk.test.ts',
   'src/cast/views.ts': 'tests/cli-talk.test.ts',
+  'src/adapters/open.ts': 'tests/adapters.test.ts',
+  'src/adapters/declared.ts': 'tests/adapters.test.ts',
+  'src/hosts/known-bases.ts': 'tests/adapters.test.ts',
 };
 
 /** Nothing of it is left to run once the types are gone. */

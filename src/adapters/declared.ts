@@ -12,10 +12,14 @@ import type { AdaptersOptions } from './options.ts';
 export interface DeclaredParts {
   readonly admin: AdapterAdmin;
   readonly declared: AdaptersOptions['published'];
+  /** Whether an engine that takes adapters speaks. */
+  readonly hasEngine: () => boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+/** How often it is looked whether the first engine speaks. */
+const LOOK_EVERY_MS = 500;
 /** What may pass by itself is tried again after so long, doubling up to the second figure (ms). */
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
@@ -34,6 +38,8 @@ export function requireDeclaredIds(declared: AdaptersOptions['published']): void
 
 /** Resolves when each is published, or failed for good; one that fails is logged and holds up no other. */
 export async function publishDeclared(parts: DeclaredParts, signal: AbortSignal): Promise<void> {
+  if (Object.keys(parts.declared).length === 0) return;
+  while (!parts.hasEngine()) await parts.clock.sleep(LOOK_EVERY_MS, signal);
   await Promise.all(
     Object.entries(parts.declared).map(async ([id, { from, base, pinned }]) => {
       for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(RETRY_MAX_MS, waitMs * 2)) {

@@ -44,6 +44,7 @@ export async function openAdapters(parts: AdaptersParts): Promise<Adapters> {
   const publisher = new Publisher({ ...shared, residency: keeper });
   const admin = new AdapterAdmin({ registry, publisher, residency: keeper, operations, clock });
   await keeper.start();
+  const hasEngine = () => keeper.views().some(({ isUp }) => isUp);
   return {
     keeper,
     admin,
@@ -52,7 +53,7 @@ export async function openAdapters(parts: AdaptersParts): Promise<Adapters> {
       await registry.recover(signal).catch((error: unknown) => {
         if (!signal.aborted) log.warn('adapter.not_recovered', { reason: String(error) });
       });
-      await publishDeclared({ admin, declared: options.published, clock, log }, signal);
+      await publishDeclared({ admin, declared: options.published, hasEngine, clock, log }, signal);
     },
     [Symbol.asyncDispose]: async () => {
       await operations[Symbol.asyncDispose]();

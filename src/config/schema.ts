@@ -113,7 +113,7 @@ const remoteEngineShape = {
     .min(1)
     .optional()
     .describe(
-      'Folder with the config.json of its base model, or its GGUF file, relative to this file: adapters are checked against it before they are loaded. Default: nothing is known but what the engine refuses.',
+      'Folder with the config.json of its base model, or its GGUF file, relative to this file: adapters are checked against it. Needed for adapters of a base that no embedded engine here runs.',
     ),
   artefactRoot: z
     .string()
