@@ -28,6 +28,9 @@ const HANDED_ON = [
   'inter-token-latency',
   'failure-injection-rate',
   'failure-types',
+  'mode',
+  'max-loras',
+  'max-cpu-loras',
 ] as const;
 
 export const llmDSim: EngineScript = {
@@ -46,6 +49,9 @@ export const llmDSim: EngineScript = {
     '  --inter-token-latency 50ms      between its tokens (0)',
     '  --failure-injection-rate N      of a hundred requests this many fail (0)',
     '  --failure-types A,B             rate_limit, invalid_api_key, context_length, server_error, invalid_request, model_not_found',
+    '  --mode random|echo              sentences by chance, or what was said to it (random)',
+    '  --max-loras N                   adapters of one batch (1); with --lora as many as there are',
+    '  --max-cpu-loras N               adapters that it keeps',
     '  --lora A,B                      adapters that are there from the start',
   ],
   steps: [{ title: 'building', about: 'five minutes of one core', work: build }],
@@ -54,7 +60,7 @@ export const llmDSim: EngineScript = {
   command: (installed, port, flags) => ({
     program: installed.program,
     arguments: [
-      ...['--port', String(port), '--model', SIMULATED_MODEL, '--mode', 'random', '--max-model-len', '2048'],
+      ...['--port', String(port), '--model', SIMULATED_MODEL, '--max-model-len', '2048'],
       // Else it asks the network whether there is a model of that name.
       '--force-dummy-tokenizer',
       ...HANDED_ON.flatMap((flag) => (flags[flag] === undefined ? [] : [`--${flag}`, String(flags[flag])])),

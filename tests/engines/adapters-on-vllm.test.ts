@@ -184,7 +184,6 @@ describe('A gateway in front of a real vLLM with adapters', { skip, timeout: 1_2
     deadlineMs: 60_000,
     personaTokens: 100,
     promptTokens: 300,
-    maxTokens: 12,
   };
   let gateway: Gateway;
   let players = 0;
