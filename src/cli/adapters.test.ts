@@ -121,7 +121,7 @@ describe('greenroom adapters', () => {
     let error = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       error += text;
-      if (error.includes('lich@8: loading, 50 %, loading on gpu-1') && !child.killed) child.kill('SIGINT');
+      if (error.includes('lich@8: 50 %, loading on gpu-1') && !child.killed) child.kill('SIGINT');
     });
     const [code] = (await once(child, 'exit')) as [number];
     assert.equal(code, 130);
@@ -152,8 +152,8 @@ it('draws one line on a terminal and plain ones elsewhere', () => {
     plain.show({ ...step, stage: 'staging', percent: null });
   }
   assert.deepEqual(written.splice(0), [
-    'lich@7: fetching, 10 %, fetching  [31mx\n',
-    'lich@7: fetching, 40 %, fetching  [31mx\n',
+    'lich@7: 10 %, fetching  [31mx\n',
+    'lich@7: 40 %, fetching  [31mx\n',
     'lich@7: staging, fetching  [31mx\n',
   ]);
   {

@@ -43,8 +43,14 @@ export class OperationDisplay implements Disposable {
     if (step.stage === this.#stage && nowMs - this.#shownMonoMs < PLAIN_EVERY_MS) return;
     this.#stage = step.stage;
     this.#shownMonoMs = nowMs;
-    const percent = step.percent === null ? '' : `, ${step.percent} %`;
-    write(`${printable(`${step.adapter}: ${step.stage}${percent}, ${step.detail}`)}\n`);
+    const { adapter, stage, detail, percent } = step;
+    const parts = [
+      // Most details begin with it.
+      ...(detail.startsWith(stage) ? [] : [stage]),
+      ...(percent === null ? [] : [`${percent} %`]),
+      detail,
+    ];
+    write(`${printable(`${adapter}: ${parts.join(', ')}`)}\n`);
   }
 
   [Symbol.dispose](): void {
