@@ -24,6 +24,7 @@ import { EngineSupervisor } from '../../src/embedded/supervisor.ts';
 import { createTransport } from '../../src/engines/transport.ts';
 import { vllm } from '../../src/engines/vllm.ts';
 import { answerTo } from '../../src/hosts/dummy-line.ts';
+import { loadingBeside } from '../../src/hosts/embedded.ts';
 import { cacheDirectory } from '../../src/models/cache.ts';
 import { ensureModel } from '../../src/models/ensure.ts';
 import { realRuntime } from '../../src/runtime.ts';
@@ -103,7 +104,7 @@ export class EngineRoom implements AsyncDisposable {
     });
     this.#engine = driver.engine;
     if (driver.adapters === undefined) throw new Error('the driver has no adapters');
-    this.adapters = driver.adapters;
+    this.adapters = loadingBeside(driver.adapters);
   }
 
   /** Stages the adapters and starts the engine with a slot for each of them. */

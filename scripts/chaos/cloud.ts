@@ -26,7 +26,10 @@ export function startCloud(seed: number): Promise<ChatDouble> {
       );
       const playerText = asked?.content ?? '';
       const marker = markersIn(playerText).at(-1) ?? null;
-      return speech({ marker, playerText, sentences: 3, fault: null, assistantPrefix: '' }, random);
+      return speech(
+        { marker, playerText, sentences: 3, fault: null, assistantPrefix: '', voice: null },
+        random,
+      );
     },
   });
 }

@@ -51,6 +51,14 @@ export class Holdings {
     return replicas.some((name) => this.place(name, engineName)?.stage === 'resident');
   }
 
+  /** Whether it is on its way to one of these. */
+  isComingAt(engineName: string, replicas: readonly string[]): boolean {
+    return replicas.some((name) => {
+      const place = this.place(name, engineName);
+      return place !== undefined && isComing(place);
+    });
+  }
+
   /** Neither there nor on its way. */
   isNowhere(engineName: string): boolean {
     return this.connected().every((kept) => {

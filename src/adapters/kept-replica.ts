@@ -41,6 +41,8 @@ const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 30_000;
 /** How long we believe an engine that had fewer slots than it said. */
 const LEARNED_SLOTS_MS = 30_000;
+/** A load that stalls lines is followed by so many times of quiet: loading takes a tenth of the time at most. */
+const REST_LOADS = 9;
 const MINUTE_MS = 60_000;
 
 export class KeptReplica {
@@ -269,8 +271,7 @@ export class KeptReplica {
       place.setbacks = 0;
       place.residentSinceMonoMs = nowMonoMs;
       place.move('resident', null);
-      // As long as it took, lines go undisturbed before the next load that nobody waits for.
-      this.#restsUntilMonoMs = nowMonoMs + place.loadMs;
+      this.#restsUntilMonoMs = nowMonoMs + REST_LOADS * place.loadMs;
       const { loadMs, verifyMs, payer, id } = place;
       this.#parts.onEvent({ type: 'loaded', engine: this.name, id, payer, loadMs, verifyMs });
       this.#parts.log.info('adapter.resident', {

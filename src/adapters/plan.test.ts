@@ -135,10 +135,19 @@ for (const [what, where, who, expected] of [
     ['stage one/b -c'],
   ],
   [
-    'what has just come and is used stays a while',
-    full({ residentSinceMonoMs: NOW - 300, rate: 0.5 }, { residentSinceMonoMs: NOW - 300, rate: 0.5 }),
+    'what has just come and is used stays a while, where loads hold up others',
+    {
+      ...full({ residentSinceMonoMs: NOW - 300, rate: 0.5 }, { residentSinceMonoMs: NOW - 300, rate: 0.5 }),
+      stallsWhileLoading: true,
+    },
     wants,
     [],
+  ],
+  [
+    'where loads hold up nobody, a line that waits is worth more than lines that may come',
+    full({ residentSinceMonoMs: NOW - 300, rate: 0.5 }, { residentSinceMonoMs: NOW - 300, rate: 0.4 }),
+    wants,
+    ['stage one/b -c'],
   ],
   [
     'what has just come and whose demand is gone may go',
@@ -455,10 +464,11 @@ test('two adapters that fight for one slot take turns slowly, and neither starve
         everyA: fc.constantFrom(50, 200, 900),
         everyB: fc.constantFrom(50, 200, 900),
         loadMs: fc.constantFrom(20, 300, 1_500),
+        stalls: fc.boolean(),
       }),
-      ({ everyA, everyB, loadMs }) => {
-        const tellTime = fight({ a: everyA, b: everyB }, loadMs, 120_000);
-        const holdMs = Math.min(30_000, Math.max(1_000, 4 * loadMs));
+      ({ everyA, everyB, loadMs, stalls }) => {
+        const tellTime = fight({ a: everyA, b: everyB }, { loadMs, stalls }, 120_000);
+        const holdMs = stalls ? Math.max(1_000, 4 * loadMs) : Math.max(50, loadMs);
         assert.ok(tellTime.swaps <= 120_000 / holdMs + 1, `${tellTime.swaps} swaps in two minutes`);
         assert.ok(tellTime.swaps >= 2, 'nobody ever gave way');
         assert.ok(
@@ -472,7 +482,11 @@ test('two adapters that fight for one slot take turns slowly, and neither starve
 });
 
 /** Lines come for both all the time; one is resident. Time passes in steps of 10 ms. */
-function fight(every: Readonly<Record<string, number>>, loadMs: number, forMs: number) {
+function fight(
+  every: Readonly<Record<string, number>>,
+  { loadMs, stalls }: { readonly loadMs: number; readonly stalls: boolean },
+  forMs: number,
+) {
   let entries: readonly PlanEntry[] = [];
   let swaps = 0;
   let longestMs = 0;
@@ -513,7 +527,12 @@ function fight(every: Readonly<Record<string, number>>, loadMs: number, forMs: n
         demand: sinceMonoMs === undefined ? null : demand({ interactive: 1, sinceMonoMs }),
       });
     });
-    const input = { nowMonoMs, loadsAtOnce: 1, replicas: [replica('one', entries, { slots: 1 })], adapters };
+    const input = {
+      nowMonoMs,
+      loadsAtOnce: 1,
+      replicas: [replica('one', entries, { slots: 1, stallsWhileLoading: stalls })],
+      adapters,
+    };
     for (const action of planResidency(input).actions) {
       if (action.kind === 'stage' && action.evicts.length > 0) swaps += 1;
       if (action.kind === 'load') loadedAt.set(action.engineName, nowMonoMs);

@@ -174,6 +174,7 @@ class Working {
     let bestWorth = Number.POSITIVE_INFINITY;
     for (const { name } of open) {
       const replica = this.#replica(name);
+      if (this.#rests(want, replica)) continue;
       const victims = this.#victims(want, replica);
       if (victims === null) continue;
       const worth = victims.reduce((sum, entry) => sum + keepWorth(entry, this.#input.nowMonoMs), 0);
@@ -185,7 +186,7 @@ class Working {
     if (best !== null) return this.#stage(want, best.replica, best.victims);
     this.#closeOneFor(
       want,
-      open.map(({ name }) => this.#replica(name)),
+      open.map(({ name }) => this.#replica(name)).filter((replica) => !this.#rests(want, replica)),
     );
     return false;
   }
@@ -266,6 +267,12 @@ class Working {
     return coming === 0 && everywhere < this.#input.loadsAtOnce;
   }
 
+  /** Whether lines had too many loads lately for one more swap, whoever wants it; who publishes is not kept waiting. */
+  #rests({ payer }: Want, replica: PlanReplica): boolean {
+    if (!replica.stallsWhileLoading || replica.isStarting) return false;
+    return payer === 'interactive' && this.#input.nowMonoMs < replica.restsUntilMonoMs;
+  }
+
   /** Whom to push out so that it fits; null when those who may go are too few. */
   #victims(want: Want, replica: PlanReplica): readonly PlanEntry[] | null {
     const { nowMonoMs } = this.#input;
@@ -277,6 +284,7 @@ class Working {
           demand: want.adapter.demand,
           copyWorth: want.copyWorth,
           isWanted: this.#isWanted(entry.engineName),
+          stalls: replica.stallsWhileLoading,
           nowMonoMs,
         }),
       )
@@ -315,9 +323,10 @@ class Working {
     if (entries.some(({ entry }) => entry.stage === 'draining')) return;
     if (entries.some(({ entry }) => entry.stage === 'resident' && entry.leases === 0)) return;
     const candidates = entries.filter(
-      ({ entry }) =>
+      ({ replica, entry }) =>
         entry.stage === 'resident' &&
-        (want.payer !== 'interactive' || nowMonoMs - entry.residentSinceMonoMs >= holdMs(entry.loadMs)),
+        (want.payer !== 'interactive' ||
+          nowMonoMs - entry.residentSinceMonoMs >= holdMs(entry.loadMs, replica.stallsWhileLoading)),
     );
     const least = candidates.sort(
       (a, b) =>

@@ -86,7 +86,7 @@ for (const mutant of ADAPTER_MUTANTS)
         // One story that shows it is enough.
         if (!seen.some((rule) => mutant.rule.test(rule))) seen = await tellStory(steps, 'mutant');
       }),
-      { numRuns: 60 },
+      { numRuns: 500 },
     );
     assert.match(seen.join('; '), mutant.rule);
   });

@@ -37,6 +37,9 @@ const TIER_WORTH = [1, 1, 1.5, 2, 3] as const;
 const HOLD_LOADS = 4;
 const HOLD_MIN_MS = 1_000;
 const HOLD_MAX_MS = 30_000;
+/** Where a load holds up nobody but the line that waits for it, it need only be worth that line's wait. */
+const QUIET_HOLD_LOADS = 1;
+const QUIET_HOLD_MIN_MS = 50;
 /** Fewer expected lines than this while it must stay: its demand is gone and it need not stay. */
 const GONE_LINES = 0.25;
 /** A line that waited, or went without, for so long gets its place whatever the other is worth. */
@@ -53,9 +56,10 @@ export function tierWorth(tier: number): number {
   return TIER_WORTH[tier] ?? 1;
 }
 
-/** How long it stays at least, once it is there (ms). */
-export function holdMs(loadMs: number): number {
-  return Math.min(HOLD_MAX_MS, Math.max(HOLD_MIN_MS, HOLD_LOADS * loadMs));
+/** How long it stays at least, once it is there (ms). `stalls`: whether lines of others stand still while it loads. */
+export function holdMs(loadMs: number, stalls: boolean): number {
+  const [loads, leastMs] = stalls ? [HOLD_LOADS, HOLD_MIN_MS] : [QUIET_HOLD_LOADS, QUIET_HOLD_MIN_MS];
+  return Math.min(HOLD_MAX_MS, Math.max(leastMs, loads * loadMs));
 }
 
 /** For choosing whom to push out: its expected use, of which the time since the last one is the estimate when it is rare. */
@@ -85,11 +89,13 @@ export function mayPushOut(
     readonly demand: Demand | null;
     readonly copyWorth: number;
     readonly isWanted: boolean;
+    /** Whether a load holds up the lines of others there. */
+    readonly stalls: boolean;
     readonly nowMonoMs: number;
   },
 ): boolean {
   const { nowMonoMs, payer, demand } = by;
-  const stayMs = holdMs(entry.loadMs);
+  const stayMs = holdMs(entry.loadMs, by.stalls);
   const lines = entry.rate * (stayMs / 1_000);
   const hasStayed = nowMonoMs - entry.residentSinceMonoMs >= stayMs;
   const idleMs = nowMonoMs - entry.lastUsedMonoMs;

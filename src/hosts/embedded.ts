@@ -1,6 +1,7 @@
 /** The host of the default engine: its model file is fetched, its process started and watched, its address followed. */
 import { resolve } from 'node:path';
 import type { EmbeddedEngineConfig } from '../config/schema.ts';
+import type { EngineAdapters } from '../core/adapter.ts';
 import { EngineSupervisor } from '../embedded/supervisor.ts';
 import { vllm } from '../engines/vllm.ts';
 import { cacheDirectory } from '../models/cache.ts';
@@ -33,7 +34,12 @@ export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts:
       },
       artefactRoot: null,
       admission: { engine: name, maxInFlight, maxQueued, maxPromptTokens: maxPromptTokens ?? null },
-      createDriver: (transport) => vllm.create({ name, model, options: vllm.options.parse({}), transport }),
+      createDriver: (transport) => {
+        const driver = vllm.create({ name, model, options: vllm.options.parse({}), transport });
+        return driver.adapters === undefined
+          ? driver
+          : { ...driver, adapters: loadingBeside(driver.adapters) };
+      },
     },
     parts,
   );
@@ -93,4 +99,9 @@ export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts:
     supervisor.start();
   });
   return host;
+}
+
+/** Our own engine reads an adapter beside the lines that run, and takes it in between two passes. */
+export function loadingBeside(adapters: EngineAdapters): EngineAdapters {
+  return { ...adapters, traits: { ...adapters.traits, stallsWhileLoading: false } };
 }

@@ -78,16 +78,10 @@ export interface EngineParts {
 }
 
 /**
- * Faults that leave a stream whole and its words wrong. They spare the greedy samples of engines with adapters: when a load
- * lied and one of the first samples is spoiled so, nobody can tell it from an adapter that speaks.
+ * Faults that are the model's own. They spare the greedy samples of engines with adapters: when a load lied and its samples
+ * are spoiled twice alike, nobody can tell it from an adapter that speaks.
  */
-const SPOILS_WORDS: readonly Fault[] = [
-  ...SPEECH_FAULTS,
-  'duplicate-events',
-  'empty-answer',
-  'garbage-bytes',
-  'garbage-event',
-];
+const SPOILS_WORDS: readonly Fault[] = SPEECH_FAULTS;
 
 type Condition = 'up' | 'down' | 'loading' | 'wedged';
 
