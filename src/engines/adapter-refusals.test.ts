@@ -16,14 +16,16 @@ const ADAPTER: AdapterAddress = {
 };
 const never = new AbortController().signal;
 
-/** Refuses every change, and lists nothing. */
-function refusing(status: number, body: string): () => Transport {
+const NO_MODELS = '{"object":"list","data":[]}';
+
+/** Refuses every change, and lists nothing, or says `models`. */
+function refusing(status: number, body: string, models = NO_MODELS): () => Transport {
   return () => ({
     exchange: async ({ path }): Promise<WireResponse> => ({
       status: path === '/v1/models' ? 200 : status,
       headers: {},
       body: (async function* () {
-        yield Buffer.from(path === '/v1/models' ? '{"object":"list","data":[]}' : body);
+        yield Buffer.from(path === '/v1/models' ? models : body);
       })(),
     }),
     [Symbol.asyncDispose]: async () => {},
@@ -119,3 +121,11 @@ describe('What a refusal of an adapter means', () => {
     );
   });
 });
+
+for (const engine of ['vllm', 'sglang'] as const)
+  it(`a page of a proxy is no list of nothing: ${engine} has lost no adapter by it`, async () => {
+    for (const page of ['{"error":"upstream is away"}', '{"data":null}', '[]', '"busy"']) {
+      const adapters = MAKERS[engine]({ name: 'gpu-1', transport: refusing(200, '', page) });
+      await assert.rejects(adapters.list([ADAPTER], never), { code: 'engine_error' }, page);
+    }
+  });
