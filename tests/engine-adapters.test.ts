@@ -267,7 +267,7 @@ describe('adapters on the engine', { skip: modelMissing }, () => {
     assert.equal((await listed()).at(-1)?.root, home);
     await must(load('last', fifth));
     const full = await load('more', fifth);
-    assert.equal(full.status, 400);
+    assert.equal(full.status, 507);
     assert.match(full.text, /All 5 adapter slots are taken .* raise adapterSlots/);
     await must(unload('twice'));
     await must(unload('last'));

@@ -113,8 +113,8 @@ export class Adapters implements AsyncDisposable {
 
   /**
    * Loads the adapter at `path` (a GGUF file, or a folder with adapter.gguf) under a name that is free. Resolves when lines
-   * can run on it. Throws `bad_request` when the name is taken or the slots are full, `not_found`, `adapter_invalid`,
-   * `adapter_incompatible`, `adapter_failed`, `out_of_memory`. Aborting gives it up until llama.cpp has begun.
+   * can run on it. Throws `bad_request` when the name is taken, `no_room` when the slots are full, `not_found`,
+   * `adapter_invalid`, `adapter_incompatible`, `adapter_failed`, `out_of_memory`. Aborting gives it up until llama.cpp has begun.
    */
   async load(name: string, path: string, signal: AbortSignal): Promise<ServingAdapter> {
     this.#checkName(name);
@@ -197,8 +197,9 @@ export class Adapters implements AsyncDisposable {
     const used = this.#serving.size + this.#draining.size + this.#loading.size;
     if (used < adapterSlots) return;
     const what = `${this.#serving.size} serve, ${this.#loading.size} are loading, ${this.#draining.size} are leaving`;
+    // Not 400: to whoever keeps adapters that says that this one will never be taken.
     throw new ServiceError(
-      'bad_request',
+      'no_room',
       `All ${adapterSlots} adapter slots are taken (${what}); unload one or raise adapterSlots`,
       { details: { used, adapterSlots } },
     );
