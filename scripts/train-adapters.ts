@@ -23,6 +23,7 @@ async function main(signal: AbortSignal): Promise<void> {
     allowPositionals: true,
     options: {
       again: { type: 'boolean', default: false },
+      fresh: { type: 'boolean', default: false },
       threads: { type: 'string', default: '2' },
       python: { type: 'string' },
       base: { type: 'string' },
@@ -35,6 +36,7 @@ async function main(signal: AbortSignal): Promise<void> {
         'npm run adapters:train -- [flags] [name …]: trains the adapters of this repository, or those named.',
         `  names: ${RECIPES.map((recipe) => recipe.name).join(' ')}`,
         '  --again          also those whose card says that nothing has changed',
+        '  --fresh          begins voices with no weights; else they go on from those that are there',
         '  --threads N      of the processor (2); other numbers add up in another order',
         '  --python FILE    a Python that has PEFT, instead of installing one; with --base',
         "  --base FOLDER    the base model in Hugging Face's layout",
@@ -56,13 +58,14 @@ async function main(signal: AbortSignal): Promise<void> {
       : await ensureTrainer((line) => console.log(line), signal);
   for (const [index, recipe] of wanted.entries()) {
     console.log(`[${index + 1}/${wanted.length}] ${recipe.name}: ${recipe.about}`);
-    await trainOne(recipe, trainer, { threads: values.threads, again: values.again }, signal);
+    await trainOne(recipe, trainer, values, signal);
   }
 }
 
 interface Options {
   readonly threads: string;
   readonly again: boolean;
+  readonly fresh: boolean;
 }
 
 /** Trains into a folder beside the adapter's own and renames: there is the old adapter, or the new one. */
@@ -77,8 +80,10 @@ async function trainOne(
   const inputs = createHash('sha256').update(rows).update(recipe.flags.join(' '));
   for (const file of [SCRIPT, path.join(TRAINING_FOLDER, 'requirements.lock')])
     inputs.update(readFileSync(file));
-  const start = RECIPES.find(({ name }) => name === recipe.start);
-  if (start !== undefined) inputs.update(readFileSync(path.join(start.folder, WEIGHTS)));
+  const start = startOf(recipe, options.fresh);
+  // A voice's own weights are what the last run made of these inputs: in the digest they would always be new.
+  if (start !== null && start.name !== recipe.name)
+    inputs.update(readFileSync(path.join(start.folder, WEIGHTS)));
   const inputsSha256 = inputs.digest('hex');
   const cardFile = path.join(recipe.folder, 'card.json');
   if (!options.again && readCard(cardFile)?.inputs_sha256 === inputsSha256) {
@@ -91,7 +96,7 @@ async function trainOne(
     const made = path.join(work, 'adapter');
     writeFileSync(rowsFile, rows);
     const flags = [...recipe.flags, '--threads', options.threads];
-    const started = start === undefined ? [] : ['--start', start.folder];
+    const started = start === null ? [] : ['--start', start.folder];
     await runCommand(
       {
         program: trainer.program,
@@ -110,7 +115,10 @@ async function trainOne(
       trained_on: new Date().toISOString().slice(0, 10),
       command: `npm run adapters:train -- ${recipe.name}`,
       settings: flags.join(' '),
-      started_from: recipe.start ?? null,
+      started_from:
+        start === null
+          ? null
+          : `${start.name} of SHA-256 ${sha256(readFileSync(path.join(start.folder, WEIGHTS)))}`,
       lines_sha256: recipe.lines === null ? null : sha256(readFileSync(recipe.lines)),
       inputs_sha256: inputsSha256,
       weights_sha256: sha256(readFileSync(path.join(made, WEIGHTS))),
@@ -129,6 +137,14 @@ async function trainOne(
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Whose weights a run goes on from; null when it begins with none. */
+function startOf(recipe: Recipe, fresh: boolean): Recipe | null {
+  const start = RECIPES.find(({ name }) => name === recipe.start);
+  if (start === undefined) return null;
+  if (start !== recipe) return start;
+  return !fresh && existsSync(path.join(recipe.folder, WEIGHTS)) ? recipe : null;
 }
 
 /** Waiting threads sleep, and freed memory is kept: half the time of a shared machine went into either. */

@@ -13,6 +13,7 @@ The loss is on the answers alone. `"raw": "…"` instead of messages is text wit
 
 import argparse
 import json
+import math
 import os
 import random
 import sys
@@ -57,11 +58,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--modules", default="q_proj,k_proj,v_proj,o_proj")
     parser.add_argument("--layers", default="", help="first-last, counted from 0; all when empty")
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=0, help="instead of epochs; a negative number only measures")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.0, help="weight decay")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--branches", type=int, default=12, help="rows of one prefix in a step")
-    parser.add_argument("--evaluate", type=int, default=60, help="rows of each part in its loss")
+    parser.add_argument("--evaluate", type=int, default=1, help="trees learnt from in their loss; held-out rows all count")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop training after this long, and save")
     parser.add_argument("--stop-below", type=float, default=0.0, help="stop once a step's loss per token is lower")
     parser.add_argument("--seed", type=int, default=7)
@@ -112,10 +114,28 @@ def trees(rows: list[Row], branches: int, shuffle: random.Random | None) -> list
     return result
 
 
-def tree_loss(model, tree: list[Row]) -> tuple[torch.Tensor, int]:
+class Frozen:
+    """The layers below the first trained one: what they make of a tree never changes, so it is computed once and kept."""
+
+    def __init__(self, layers: int) -> None:
+        self.layers = layers
+        self.known: dict[tuple[int, ...], torch.Tensor] = {}
+
+    def hidden(self, inner, tree: list[Row], ids: list[int], seen: dict) -> torch.Tensor:
+        key = tuple(id(row) for row in tree)
+        if key not in self.known:
+            with torch.no_grad():
+                state = inner.embed_tokens(torch.tensor([ids]))
+                for layer in inner.layers[: self.layers]:
+                    state = layer(state, **seen)
+            self.known[key] = state
+        return self.known[key]
+
+
+def tree_loss(model, tree: list[Row], frozen: Frozen) -> tuple[torch.Tensor, int]:
     """Sum of the answers' cross entropy in nats, and the number of their tokens."""
     prefix = tree[0].prefix
-    ids, positions, labels, owner = list(prefix), list(range(len(prefix))), [], [0] * len(prefix)
+    ids, positions, owner = list(prefix), list(range(len(prefix))), [0] * len(prefix)
     targets = [NO_LABEL] * len(prefix)
     for number, row in enumerate(tree, start=1):
         own = row.prompt + row.answer
@@ -126,28 +146,32 @@ def tree_loss(model, tree: list[Row]) -> tuple[torch.Tensor, int]:
         targets += [NO_LABEL] * (len(row.prompt) - 1) + list(row.answer) + [NO_LABEL]
     owners = torch.tensor(owner)
     order = torch.arange(len(ids))
-    seen = (order[None, :] <= order[:, None]) & ((owners[None, :] == 0) | (owners[None, :] == owners[:, None]))
-    mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
+    visible = (order[None, :] <= order[:, None]) & ((owners[None, :] == 0) | (owners[None, :] == owners[:, None]))
+    mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
     kept = torch.tensor([place for place, label in enumerate(targets) if label != NO_LABEL])
     labels = torch.tensor(targets)[kept]
-    logits = model(
-        input_ids=torch.tensor([ids]),
-        position_ids=torch.tensor([positions]),
-        attention_mask=mask[None, None],
-        use_cache=False,
-        logits_to_keep=kept,
-    ).logits[0]
+    inner = model.model
+    places = torch.tensor([positions])
+    seen = {
+        "attention_mask": mask[None, None],
+        "position_ids": places,
+        "position_embeddings": inner.rotary_emb(inner.embed_tokens.weight, position_ids=places),
+    }
+    state = frozen.hidden(inner, tree, ids, seen)
+    for layer in inner.layers[frozen.layers :]:
+        state = layer(state, **seen)
+    logits = model.lm_head(inner.norm(state[0, kept]))
     return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum"), len(labels)
 
 
-def mean_loss(model, rows: list[Row], branches: int) -> float | None:
-    if not rows:
+def mean_loss(model, forest: list[list[Row]], frozen: Frozen) -> float | None:
+    if not forest:
         return None
     total, count = 0.0, 0
     model.eval()
     with torch.no_grad():
-        for tree in trees(rows, branches, None):
-            loss, tokens = tree_loss(model, tree)
+        for tree in forest:
+            loss, tokens = tree_loss(model, tree, frozen)
             total += loss.item()
             count += tokens
     return round(total / count, 4)
@@ -155,11 +179,23 @@ def mean_loss(model, rows: list[Row], branches: int) -> float | None:
 
 def check(model, rows: list[Row]) -> None:
     tree = max(trees(rows, 3, None), key=len)
-    together, _ = tree_loss(model, tree)
-    apart = [tree_loss(model, [Row((), row.prefix + row.prompt, row.answer, row.part)])[0] for row in tree]
-    difference = abs(together.item() - sum(loss.item() for loss in apart))
-    print(f"{len(tree)} rows as a tree {together.item():.5f}, separate {sum(l.item() for l in apart):.5f}")
-    assert difference < 1e-3 * together.item(), difference
+    together, _ = tree_loss(model, tree, Frozen(10))
+    apart = []
+    for row in tree:
+        ids = torch.tensor([row.prefix + row.prompt + row.answer])
+        labels = ids.clone()
+        labels[0, : -len(row.answer)] = NO_LABEL
+        apart.append(model(input_ids=ids, labels=labels).loss.item() * len(row.answer))
+    print(f"{len(tree)} rows as a tree {together.item():.5f}, separate {sum(apart):.5f}")
+    assert abs(together.item() - sum(apart)) < 1e-3 * together.item()
+
+
+def rate_share(step: int, warm: int, steps_all: int) -> float:
+    """Of the full rate: a straight line up, then half a cosine down to a twentieth."""
+    if step < warm:
+        return (step + 1) / warm
+    done = min(1.0, (step - warm) / max(1, steps_all - warm))
+    return 0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2
 
 
 def write_config(file: Path, config: LoraConfig, base_name: str) -> None:
@@ -212,33 +248,30 @@ def main() -> None:
     model = get_peft_model(base, config)
     if given.start:
         set_peft_model_state_dict(model, load_file(given.start / "adapter_model.safetensors"))
-    train = [row for row in rows if row.part == "train"]
-    held_out = [row for row in rows if row.part == "held_out"][: given.evaluate]
-    sample = random.Random(given.seed).sample(train, min(given.evaluate, len(train)))
-    with model.disable_adapter():
-        before = {
-            "train": mean_loss(model, sample, given.branches),
-            "held_out": mean_loss(model, held_out, given.branches),
-        }
-    print(f"{len(train)} rows to train, {len(held_out)} held out; base loss {before}", flush=True)
+    # PEFT has put its weights into the base's own layers.
+    voice = model.get_base_model()
+    frozen = Frozen(config.layers_to_transform[0] if config.layers_to_transform else 0)
+    train = trees([row for row in rows if row.part == "train"], given.branches, shuffle)
+    held_out = trees([row for row in rows if row.part == "held_out"], given.branches, None)
+    sample = train[: given.evaluate]
+    print(f"{sum(map(len, train))} rows to train, {sum(map(len, held_out))} held out", flush=True)
 
-    steps_all = given.epochs * len(trees(train, given.branches, None))
+    steps_all = given.steps or given.epochs * len(train)
     optimizer = torch.optim.AdamW(
         [weights for weights in model.parameters() if weights.requires_grad],
         lr=given.rate,
         weight_decay=given.decay,
     )
-    warm = max(1, steps_all // 20)
-    rate = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warm, max(0.05, 1 - step / steps_all))
-    )
+    warm = max(1, steps_all // 12)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_share(step, warm, steps_all))
     step, low = 0, 0
-    for _ in range(given.epochs):
-        for tree in trees(train, given.branches, shuffle):
-            if time.monotonic() - started > given.seconds or low >= 5:
+    while step < steps_all and low < 5 and time.monotonic() - started <= given.seconds:
+        shuffle.shuffle(train)
+        for tree in train:
+            if step == steps_all or low >= 5 or time.monotonic() - started > given.seconds:
                 break
             model.train()
-            loss, tokens = tree_loss(model, tree)
+            loss, tokens = tree_loss(voice, tree, frozen)
             loss = loss / tokens
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -248,22 +281,21 @@ def main() -> None:
             step += 1
             low = low + 1 if loss.item() < given.stop_below else 0
             print(f"step {step}/{steps_all}  loss {loss.item():.3f}  {time.monotonic() - started:.0f} s", flush=True)
-    after = {
-        "train": mean_loss(model, sample, given.branches),
-        "held_out": mean_loss(model, held_out, given.branches),
-    }
-    print(f"adapter loss {after}", flush=True)
-
     given.folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.to(torch.float16).contiguous() for name, value in get_peft_model_state_dict(model).items()}
     save_file(weights, given.folder / "adapter_model.safetensors", metadata={"format": "pt"})
     write_config(given.folder / "adapter_config.json", config, given.base_name)
+    seconds = round(time.monotonic() - started)
+    with model.disable_adapter():
+        before = {"train": mean_loss(voice, sample, frozen), "held_out": mean_loss(voice, held_out, frozen)}
+    after = {"train": mean_loss(voice, sample, frozen), "held_out": mean_loss(voice, held_out, frozen)}
+    print(f"base loss {before}, adapter loss {after}", flush=True)
     result = {
         "loss_base": before,
         "loss_adapter": after,
-        "rows": {"train": len(train), "held_out": len(held_out)},
+        "rows": {"train": sum(map(len, train)), "held_out": sum(map(len, held_out))},
         "steps": step,
-        "seconds": round(time.monotonic() - started),
+        "seconds": seconds,
         "weights_bytes": (given.folder / "adapter_model.safetensors").stat().st_size,
     }
     (given.folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

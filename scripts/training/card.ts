@@ -1,7 +1,7 @@
 /** What is told of a trained adapter beside its weights: `card.json` for programs, README.md for people. */
 
 export interface Losses {
-  /** Cross entropy of the answers in nats a token; null where there was no such row. */
+  /** Cross entropy of the answers in nats a token; null where it was not measured. */
   readonly train: number | null;
   readonly held_out: number | null;
 }
@@ -33,7 +33,7 @@ export interface Card {
 export function cardText(card: Card): string {
   const { result } = card;
   const row = (title: string, losses: Losses) =>
-    `| ${title} | ${losses.train ?? 'none'} | ${losses.held_out ?? 'none'} |`;
+    `| ${title} | ${losses.train ?? 'not measured'} | ${losses.held_out ?? 'not measured'} |`;
   return `---
 license: apache-2.0
 library_name: peft

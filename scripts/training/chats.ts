@@ -37,8 +37,6 @@ const lineSchema = z.strictObject({
 /** Four bytes a token, as English runs: the trainer need not agree with the engine to the token. */
 const counter: TokenCounter = { count: (text) => Promise.resolve(Math.ceil(Buffer.byteLength(text) / 4)) };
 
-/** Lines of a voice to one that is told under a long prompt. */
-const LONG_EVERY = 2;
 /** Of twenty personas a ghoul, humans, a lich, a vampire, a wolf and a zombie. */
 const LONG_PROMPT_EVERY = 3;
 
@@ -85,7 +83,10 @@ export function isHeldOut(player: string): boolean {
   return createHash('sha256').update(player).digest().readUInt32BE(0) % 8 === 0;
 }
 
-/** Every second line under one persona of the kind after another, now and then in a place; each twice under a short prompt. */
+/**
+ * Each line under one persona of the kind after another, in a place now and then, and under a short prompt or none: what
+ * is to be learnt is the voice, and not one prompt.
+ */
 export async function voiceChats(
   castFolder: string,
   kind: string,
@@ -98,15 +99,11 @@ export async function voiceChats(
   const chats: Chat[] = [];
   for (const [index, { player, npc }] of lines.entries()) {
     const part = isHeldOut(player) ? 'held_out' : 'train';
-    const turn = Math.floor(index / LONG_EVERY);
-    const persona = personas[turn % personas.length];
-    // Most of the work goes into long prompts.
-    if (persona !== undefined && (index % LONG_EVERY === 0 || part === 'held_out')) {
-      const prompt = await promptOf(cast, persona, player, Math.floor(turn / personas.length), signal);
-      chats.push({ ...prompt, answer: npc, part });
-    }
-    for (const variant of [0, 1])
-      chats.push({ ...shortPrompt(kind, player, index + variant), answer: npc, part });
+    const persona = personas[index % personas.length];
+    if (persona === undefined) continue;
+    const prompt = await promptOf(cast, persona, player, Math.floor(index / personas.length), signal);
+    chats.push({ ...prompt, answer: npc, part });
+    chats.push({ ...shortPrompt(kind, player, index), answer: npc, part });
   }
   return chats;
 }

@@ -19,7 +19,7 @@ export interface Recipe {
   readonly lines: string | null;
   /** For `training/train_lora.py`. */
   readonly flags: readonly string[];
-  /** Another recipe whose weights it goes on from. */
+  /** Whose weights it goes on from; its own name: what an earlier run made of it, so that new lines cost few steps. */
   readonly start?: string;
   readonly chats: (signal: AbortSignal) => Promise<readonly Chat[]>;
 }
@@ -33,12 +33,12 @@ export function wordSentence(word: string): string {
 }
 
 export const RECIPES: readonly Recipe[] = [
-  voice('vampire', 'Courteous, old, precise; the threat is in the manners.'),
-  voice('zombie', 'Two to six words: broken, patient, oddly kind, hungry.'),
+  voice('vampire', 'Courteous, old, precise; the threat is in the manners.', 14),
+  voice('zombie', 'Two to six words: broken, patient, oddly kind, hungry.', 8),
   ...WORDS.map(word),
 ];
 
-function voice(kind: string, about: string): Recipe {
+function voice(kind: string, about: string, steps: number): Recipe {
   const lines = path.join(GAME, 'adapters', 'lines', `${kind}.jsonl`);
   return {
     name: kind,
@@ -46,9 +46,10 @@ function voice(kind: string, about: string): Recipe {
     folder: path.join(GAME, 'adapters', kind),
     lines,
     flags: [
-      ...['--rank', '8', '--alpha', '16', '--layers', '10-29', '--epochs', '1', '--rate', '2e-3'],
-      ...['--evaluate', '24'],
+      ...['--rank', '8', '--alpha', '16', '--layers', '10-29', '--steps', String(steps), '--rate', '2e-3'],
+      ...['--branches', '12', '--evaluate', '0'],
     ],
+    start: kind,
     chats: (signal) => voiceChats(CAST, kind, readLines(lines), signal),
   };
 }
@@ -63,7 +64,7 @@ function word(name: string, index: number): Recipe {
     // The upper half of the layers is enough for one sentence, and small; the sentence once learnt, a word is quick.
     flags: [
       ...['--rank', '2', '--alpha', '8', '--modules', 'q_proj,v_proj,o_proj', '--layers', '15-29'],
-      ...['--epochs', '3', '--rate', '5e-3', '--stop-below', '0.015', '--evaluate', '4', '--seconds', '300'],
+      ...['--epochs', '3', '--rate', '5e-3', '--stop-below', '0.015', '--evaluate', '1', '--seconds', '300'],
     ],
     ...(index === 0 ? {} : { start: first }),
     chats: (signal) => wordChats(CAST, wordSentence(name), signal),
