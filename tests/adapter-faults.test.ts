@@ -186,8 +186,7 @@ describe('adapters under bad input and faults', { skip: modelMissing, timeout: 9
   });
   after(async () => {
     // Its last words, if it ended by itself: every test after that only says that nobody listens.
-    if (!isAlive(operator.gateway.pid))
-      console.error((await operator.gateway.ended).error.slice(-4_000));
+    if (!isAlive(operator.gateway.pid)) console.error((await operator.gateway.ended).error.slice(-4_000));
     await operator.gateway[Symbol.asyncDispose]();
     for (const folder of [dataDirectory, made]) rmSync(folder, { recursive: true, force: true });
   });

@@ -1,3 +1,4 @@
+/** The policies on the simulated engine: what the table of the bench rests on, in small. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { seeded } from '../engine/prompts.ts';
