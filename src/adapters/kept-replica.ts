@@ -355,7 +355,9 @@ export class KeptReplica {
       place.unloadFailures += 1;
       const { message } = ServiceError.from(error);
       place.notBeforeMonoMs = this.#parts.clock.monotonicMs() + this.#backoffMs(place.unloadFailures);
-      place.reason = `${reason ?? 'draining'}; unloading failed: ${message}`;
+      // Of many tries the last: an engine that is away for a night would make it a book.
+      const [because = 'draining'] = reason?.split('; unloading failed: ') ?? [];
+      place.reason = `${because}; unloading failed: ${message}`;
       this.#release(place);
       this.#parts.log.warn('adapter.unload-failed', {
         engine: this.name,

@@ -49,6 +49,8 @@ export interface ResidencyParts {
 
 /** How soon to look again when only time can bring what somebody waits for. */
 const LOOK_AGAIN_MS = 100;
+/** After a turn that broke. */
+const BROKEN_TURN_MS = 1_000;
 /** How often an engine is asked whether it still holds what we believe. */
 const AUDIT_MS = 10_000;
 /** What was resident must be back before traffic, but players wait no longer than this for it. */
@@ -357,8 +359,19 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     this.#isTurnDue = true;
     queueMicrotask(() => {
       this.#isTurnDue = false;
-      if (!this.#hasEnded) this.#turn();
+      if (!this.#hasEnded) this.#tryTurn();
     });
+  }
+
+  /** A turn that breaks is a fault of ours, and no reason to take every line of the gateway with it: it is told, and tried again. */
+  #tryTurn(): void {
+    try {
+      this.#turn();
+    } catch (error) {
+      this.#parts.log.error('adapter.turn-broke', { error: ServiceError.from(error) });
+      this.#timer?.[Symbol.dispose]();
+      this.#timer = this.#parts.clock.timer(BROKEN_TURN_MS, () => this.#wake());
+    }
   }
 
   #turn(): void {

@@ -31,12 +31,14 @@ export class AdapterHouse implements AsyncDisposable {
   readonly publisher: Publisher;
   readonly engines: readonly AdapterEngine[];
   readonly events: AdapterEvent[] = [];
+  /** What was logged as an error, which is never a fault of an engine. */
+  readonly broken: string[] = [];
 
   constructor(settings: AdapterHouseOptions) {
     const random = new SeededRandom(settings.seed ?? 'house');
     this.store = settings.store ?? new MemoryAdapterStore();
     this.clock = settings.clock ?? new VirtualClock({ random, latenessMaxMs: 1, remembersSetters: false });
-    const log = settings.log ?? silentLogger;
+    const log = settings.log ?? { ...silentLogger, error: (event: string) => void this.broken.push(event) };
     const parts = { store: this.store, clock: this.clock, log };
     const options = {
       loadsAtOnce: 1,

@@ -290,6 +290,7 @@ class Story {
   }
 
   #checkPlaces(): void {
+    if (this.#house.broken.includes('adapter.turn-broke')) this.#break('a turn broke');
     for (const { engine, slots, slotsUsed } of this.#house.residency.views())
       if (slots !== null && slotsUsed > slots) this.#break(`${engine} holds more than its slots`);
     for (const engine of this.#house.engines)
