@@ -107,6 +107,13 @@ describe('adapters on the real engine', { skip: modelMissing }, () => {
       const { body } = await gateway.get('/admin/v1/adapters/declared@1');
       return (body as { replicas?: { stage: string }[] }).replicas?.some(({ stage }) => stage === 'resident');
     });
+    const query = new URLSearchParams({
+      engine: 'llama-server',
+      base: '/models/base.gguf',
+      folder: '/there',
+    });
+    const { body } = await gateway.get(`/admin/v1/adapters/declared@1/export?${query}`);
+    assert.match((body as { text: string }).text, /--lora \/there\/adapter\.gguf/);
     const spoken = await say('declared');
     assert.equal(spoken.source.adapter, 'declared@1');
     requireTrue(spoken);

@@ -5,6 +5,8 @@
 import { type AdapterRecord, type AdapterTag, adapterId, type DesiredAdapters } from '../core/adapter.ts';
 import type { Clock } from '../core/runtime.ts';
 import { invariant } from '../lib/invariant.ts';
+import { readArtefact } from './artefact/describe.ts';
+import { type ExportKind, type ExportPlan, exportPlan } from './artefact/export-plan.ts';
 import { tagsOf } from './desired.ts';
 import type { AdapterOperation, AdapterOperations } from './operations.ts';
 import type { AdapterRegistry, AddAdapter, OnAdapterProgress } from './registry.ts';
@@ -144,6 +146,23 @@ export class AdapterAdmin {
     const { operations, publisher } = this.#parts;
     await operations.alone('pin', id.name, () => publisher.pin(id, isPinned));
     return await this.show(adapterId(id));
+  }
+
+  /**
+   * How an engine that cannot be told by call is given this adapter. `base` is the base model as that engine names it, and
+   * `folder` where it sees the artefact's folder; null: where we see it. Throws `bad_request`, `unknown_adapter`,
+   * `adapter_invalid` when its files are not there.
+   */
+  async exportPlan(
+    reference: string,
+    ask: { readonly kind: ExportKind; readonly base: string; readonly folder: string | null },
+    signal: AbortSignal,
+  ): Promise<ExportPlan> {
+    const record = await this.#registered(reference);
+    const { files } = this.#parts.registry;
+    const artefact = await readArtefact(files.folderOf(record.digest), signal);
+    const folder = ask.folder ?? files.folderOf(record.digest);
+    return exportPlan(ask.kind, ask.base, [{ name: record.name, version: record.version, artefact, folder }]);
   }
 
   /** Out of the registry. Throws `unknown_adapter`, `adapter_busy` while it is published or worked on. */

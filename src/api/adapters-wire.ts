@@ -1,6 +1,7 @@
 /** Adapters on the operator's wire: what may be asked, and what is told, in snake_case. The command line reads it by these too. */
 import { z } from 'zod';
 import type { AdapterViewPage } from '../adapters/admin.ts';
+import { EXPORT_KINDS } from '../adapters/artefact/export-plan.ts';
 import { type AdapterOperation, OPERATION_KINDS } from '../adapters/operations.ts';
 import { ADAPTER_STAGES, type AdapterView, type ReplicaView, type ResidencyView } from '../adapters/views.ts';
 import { ADAPTER_TAGS, type AdapterRecord } from '../core/adapter.ts';
@@ -53,6 +54,24 @@ export const unloadSchema = optionalBody({
 });
 export const verifySchema = optionalBody({
   refetch: z.boolean().optional().describe('Fetch again from its source what is missing or damaged.'),
+});
+export const exportQuerySchema = z.strictObject({
+  engine: z.enum(EXPORT_KINDS).describe('The kind of the engine that is to take it.'),
+  base: z
+    .string()
+    .min(1)
+    .max(500)
+    .describe('The base model as that engine names it: a path, or a model of Ollama.'),
+  folder: z
+    .string()
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe("Where that engine sees the artefact's folder; default: where this gateway sees it."),
+});
+export const exportSchema = z.object({
+  text: z.string().describe('What to do, in order, with what to know.'),
+  files: z.array(z.object({ path: z.string(), content: z.string() })),
 });
 export const noBodySchema = optionalBody({});
 

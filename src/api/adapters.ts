@@ -14,6 +14,8 @@ import {
   adapterPageSchema,
   adapterSchema,
   addSchema,
+  exportQuerySchema,
+  exportSchema,
   listSchema,
   noBodySchema,
   operationBody,
@@ -72,6 +74,26 @@ export const adaptersDoor: Door = (scope, context) => {
       },
     },
     async (request) => adapterBody(await adminOf(context).show(idOf(request))),
+  );
+  scope.get(
+    `${ROOT}/:id/export`,
+    {
+      config,
+      schema: {
+        summary: 'How an engine that cannot be told by call is given this adapter',
+        tags,
+        params: adapterIdSchema,
+        querystring: exportQuerySchema,
+        response: { 200: exportSchema },
+      },
+    },
+    async (request, reply) => {
+      const { engine, base, folder = null } = request.query as z.output<typeof exportQuerySchema>;
+      using hangUp = untilHangUp(reply.raw);
+      const ask = { kind: engine, base, folder };
+      const plan = await adminOf(context).exportPlan(idOf(request), ask, hangUp.signal);
+      return { text: plan.text, files: plan.files.map((file) => ({ ...file })) };
+    },
   );
   scope.delete(
     `${ROOT}/:id`,

@@ -7,11 +7,13 @@ import { isAbsolute } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { z } from 'zod';
+import { EXPORT_KINDS } from '../adapters/artefact/export-plan.ts';
 import { absoluteSource, formatSource, parseSource } from '../adapters/sources/address.ts';
 import { isLoopback } from '../api/access.ts';
 import {
   adapterPageSchema,
   adapterSchema,
+  exportSchema,
   operationSchema,
   operationsSchema,
   replicasSchema,
@@ -149,6 +151,28 @@ export const adaptersVerb: Verb = (program, runtime, signal) => {
         if (flags.json === true) return console.log(JSON.stringify(found, null, 2));
         console.log(`${found.id} ${found.is_pinned ? 'is pinned' : 'is not pinned any more'}.`);
       });
+
+  shown(
+    group.command('export').description('Print how an engine that takes no adapters by call is given it.'),
+  )
+    .argument('<adapter>', 'lich@7, lich@canary, or lich')
+    .addOption(new Option('--engine <kind>', 'what it is for').choices(EXPORT_KINDS).makeOptionMandatory())
+    .requiredOption('--base <model>', 'the base model as that engine names it: a path, or a model of Ollama')
+    .option('--folder <path>', "where that engine sees the artefact's folder")
+    .action(
+      async (
+        id: string,
+        { engine, base, folder, ...flags }: Flags & { engine: string; base: string; folder?: string },
+      ) => {
+        await using gateway = openGateway(flags, runtime);
+        const query = new URLSearchParams({ engine, base, ...(folder === undefined ? {} : { folder }) });
+        const request = { method: 'GET', path: `${at(id)}/export?${query}` } as const;
+        const plan = await gateway.call(exportSchema, request, signal);
+        if (flags.json === true) return console.log(JSON.stringify(plan, null, 2));
+        console.log(plan.text);
+        for (const { path, content } of plan.files) console.log(`\n# ${path}\n${content}`);
+      },
+    );
 
   gatewayFlags(group.command('remove').description('Take it out of the registry; its files go with it.'))
     .argument('<adapter>', 'lich@7')

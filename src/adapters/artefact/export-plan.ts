@@ -89,7 +89,8 @@ function ollamaPlan(base: string, adapters: readonly ExportedAdapter[]): ExportP
 /** Positions on the command line are the ids of `lora: [{id, scale}]`. */
 function llamaServerPlan(base: string, adapters: readonly ExportedAdapter[]): ExportPlan {
   const text = [
-    '# Ids are positions; loaded at scale 0, so a request without a list speaks as the base.',
+    '# Ids are positions. A request that names none is spoken by all of them at once (seen on b11434): send a list each time;',
+    '# for the base [{"id":0,"scale":0}]. Greenroom does.',
     ...adapters.map((adapter, id) => `#   ${id}: ${adapterId(adapter)}`),
     `llama-server -m ${quoted(base)} --lora ${quoted(adapters.map(ggufOf).join(','))} --lora-init-without-apply --cache-ram 0`,
   ];
