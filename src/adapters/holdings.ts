@@ -59,6 +59,13 @@ export class Holdings {
     });
   }
 
+  /** Whether a load holds up the lines of others at every one of these that is connected. */
+  stallsAtAll(replicas: readonly string[]): boolean {
+    return replicas.every(
+      (name) => this.replicas.get(name)?.replica.engine.traits.stallsWhileLoading ?? true,
+    );
+  }
+
   /** Neither there nor on its way. */
   isNowhere(engineName: string): boolean {
     return this.connected().every((kept) => {

@@ -442,8 +442,13 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
       else {
         const useless = whyUseless(this.#holdings, waiter.engineName, waiter.replicas);
         if (useless !== null) waiter.settle(useless);
-        // Waiting for a place that others hold is mostly in vain: the base speaks, and the wish goes on paying.
-        else if (!this.#holdings.isComingAt(waiter.engineName, waiter.replicas)) waiter.settle('loading');
+        // Where loads are rare, waiting for a place that others hold is mostly in vain: the base speaks, and the wish goes on
+        // paying. Where they hold up nobody, the turn comes soon.
+        else if (
+          this.#holdings.stallsAtAll(waiter.replicas) &&
+          !this.#holdings.isComingAt(waiter.engineName, waiter.replicas)
+        )
+          waiter.settle('loading');
       }
     for (const engineName of this.#demands.wanted) {
       const where = this.#demands.of(engineName)?.replicas;
