@@ -112,7 +112,7 @@ describe('adapters on the real engine', { skip: modelMissing }, () => {
       base: '/models/base.gguf',
       folder: '/there',
     });
-    const { body } = await gateway.get(`/admin/v1/adapters/declared@1/export?${query}`);
+    const { body } = await gateway.get(`/admin/v1/adapters/declared@1/export?${query.toString()}`);
     assert.match((body as { text: string }).text, /--lora \/there\/adapter\.gguf/);
     const spoken = await say('declared');
     assert.equal(spoken.source.adapter, 'declared@1');

@@ -166,7 +166,7 @@ export const adaptersVerb: Verb = (program, runtime, signal) => {
       ) => {
         await using gateway = openGateway(flags, runtime);
         const query = new URLSearchParams({ engine, base, ...(folder === undefined ? {} : { folder }) });
-        const request = { method: 'GET', path: `${at(id)}/export?${query}` } as const;
+        const request = { method: 'GET', path: `${at(id)}/export?${query.toString()}` } as const;
         const plan = await gateway.call(exportSchema, request, signal);
         if (flags.json === true) return console.log(JSON.stringify(plan, null, 2));
         console.log(plan.text);
