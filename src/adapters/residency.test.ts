@@ -427,3 +427,19 @@ test('an engine whose base answers wrongly once an adapter is there is asked bef
   await house.publish('vampire@1');
   assert.equal(engine.faults.length, 0, 'the lie was told, and the next try was the truth');
 });
+
+test('a turn that breaks is told and tried again: the publish under way comes to its end', async () => {
+  await using house = await houseOf(['lich@7']);
+  const push = house.events.push.bind(house.events);
+  let isBroken = true;
+  house.events.push = (...events) => {
+    if (isBroken && events.some(({ type }) => type === 'resident')) {
+      isBroken = false;
+      throw new Error('planted');
+    }
+    return push(...events);
+  };
+  await house.publish('lich@7');
+  assert.deepEqual(house.broken, ['adapter.turn-broke']);
+  assert.deepEqual([...engineOf(house).resident], engineOf(house).loads);
+});

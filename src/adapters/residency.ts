@@ -369,8 +369,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
       this.#turn();
     } catch (error) {
       this.#parts.log.error('adapter.turn-broke', { error: ServiceError.from(error) });
-      this.#timer?.[Symbol.dispose]();
-      this.#timer = this.#parts.clock.timer(BROKEN_TURN_MS, () => this.#wake());
+      this.#lookWithin(BROKEN_TURN_MS);
     }
   }
 
