@@ -4,11 +4,10 @@
  * unless `ignore_eos` is asked for. What 0.10.2 does not do: stop strings, schemas, priorities, running usage, a page for its
  * version, stopping when its caller hangs up, and listening on one address only: it is reachable from outside.
  */
-import { chmodSync, mkdirSync } from 'node:fs';
-import path from 'node:path';
+
 import { askForWords } from './ask-for-words.ts';
 import { type EngineScript, type Flags, runScript, type StepContext } from './frame.ts';
-import { toolMissing } from './tools.ts';
+import { buildGoModule } from './go-module.ts';
 
 /** What it calls its base model. */
 export const SIMULATED_MODEL = 'simulated';
@@ -17,8 +16,6 @@ const VERSION = '0.10.2';
 const MODULE = `github.com/llm-d/llm-d-inference-sim@v${VERSION}`;
 /** Of the module, as go.sum has it. */
 const MODULE_SUM = 'h1:LzeQsvnsNwgtAIl1tVp/jrC+jI0a+0mjRH8tHo1mTI0=';
-const DOWNLOAD_TIMEOUT_MS = 600_000;
-const BUILD_TIMEOUT_MS = 3_600_000;
 
 /** Each is handed on as it is called. */
 const HANDED_ON = [
@@ -80,34 +77,17 @@ function adapter(name: string): string {
   return JSON.stringify({ name, path: `/adapters/${name}`, base_model_name: SIMULATED_MODEL });
 }
 
-/** Built inside the module, which has pinned what it depends on; `go install` would ask for versions that came later. */
-async function build(context: StepContext): Promise<void> {
-  if (toolMissing('go', 'version') !== null)
-    throw new Error('no go on PATH; install Go 1.25.7 or later (go.dev)');
-  const answer = await context.run(
-    { program: 'go', arguments: ['mod', 'download', '-json', MODULE] },
-    DOWNLOAD_TIMEOUT_MS,
-  );
-  const module = JSON.parse(answer.slice(answer.indexOf('{'))) as {
-    readonly Dir: string;
-    readonly Sum: string;
-  };
-  if (module.Sum !== MODULE_SUM) throw new Error(`${MODULE} is ${module.Sum}, expected ${MODULE_SUM}`);
-  const program = path.join(context.folder, llmDSim.program);
-  mkdirSync(path.dirname(program), { recursive: true });
-  await context.run(
+function build(context: StepContext): Promise<void> {
+  return buildGoModule(
     {
-      program: 'nice',
-      arguments: [
-        ...['-n', '10', 'go', 'build', '-v', '-trimpath', '-ldflags=-s -w'],
-        ...['-o', program, './cmd/llm-d-inference-sim'],
-      ],
-      directory: module.Dir,
-      environment: { CGO_ENABLED: '0' },
+      module: MODULE,
+      sum: MODULE_SUM,
+      command: './cmd/llm-d-inference-sim',
+      program: llmDSim.program,
+      goVersion: '1.25.7',
     },
-    BUILD_TIMEOUT_MS,
+    context,
   );
-  chmodSync(program, 0o755);
 }
 
 if (import.meta.main) await runScript(llmDSim);

@@ -2,10 +2,10 @@
  * `npm run engines:s3`: an object store that others wrote and that checks every signature (versitygw over a folder), built
  * from its Go module, so that adapters from S3 are proven on more than our own double.
  */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { type EngineScript, runScript, type StepContext } from './frame.ts';
-import { toolMissing } from './tools.ts';
+import { buildGoModule } from './go-module.ts';
 
 /** The pair of keys that may do everything, and the region that signatures must name. */
 export const S3_KEYS = { accessKeyId: 'greenroom', secretAccessKey: 'loopback-only' } as const;
@@ -15,8 +15,6 @@ const VERSION = '1.8.0';
 const MODULE = `github.com/versity/versitygw@v${VERSION}`;
 /** Of the module, as go.sum has it. */
 const MODULE_SUM = 'h1:au+wI+aybno/STsQiSm35Uu6Q6iK5MWReQxgO6SEMFc=';
-const DOWNLOAD_TIMEOUT_MS = 600_000;
-const BUILD_TIMEOUT_MS = 3_600_000;
 
 export const s3: EngineScript = {
   name: 's3',
@@ -53,34 +51,17 @@ export const s3: EngineScript = {
   },
 };
 
-/** Built inside the module, which has pinned what it depends on. */
-async function build(context: StepContext): Promise<void> {
-  if (toolMissing('go', 'version') !== null)
-    throw new Error('no go on PATH; install Go 1.25 or later (go.dev)');
-  const answer = await context.run(
-    { program: 'go', arguments: ['mod', 'download', '-json', MODULE] },
-    DOWNLOAD_TIMEOUT_MS,
-  );
-  const module = JSON.parse(answer.slice(answer.indexOf('{'))) as {
-    readonly Dir: string;
-    readonly Sum: string;
-  };
-  if (module.Sum !== MODULE_SUM) throw new Error(`${MODULE} is ${module.Sum}, expected ${MODULE_SUM}`);
-  const program = path.join(context.folder, s3.program);
-  mkdirSync(path.dirname(program), { recursive: true });
-  await context.run(
+function build(context: StepContext): Promise<void> {
+  return buildGoModule(
     {
-      program: 'nice',
-      arguments: [
-        ...['-n', '10', 'go', 'build', '-v', '-trimpath', '-ldflags=-s -w'],
-        ...['-o', program, './cmd/versitygw'],
-      ],
-      directory: module.Dir,
-      environment: { CGO_ENABLED: '0' },
+      module: MODULE,
+      sum: MODULE_SUM,
+      command: './cmd/versitygw',
+      program: s3.program,
+      goVersion: '1.25',
     },
-    BUILD_TIMEOUT_MS,
+    context,
   );
-  chmodSync(program, 0o755);
 }
 
 if (import.meta.main) await runScript(s3);
