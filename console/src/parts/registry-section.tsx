@@ -1,5 +1,5 @@
 /** The registry: search it, add to it, open a version and act on it. What is under way stands above the table. */
-import { useId, useMemo, useRef, useState } from 'react';
+import { useEffect, useId, useMemo, useRef, useState } from 'react';
 import { count } from '../format.ts';
 import { nameOf, useOperations } from '../use-operations.ts';
 import { useRegistry } from '../use-registry.ts';
@@ -33,17 +33,20 @@ export function RegistrySection({ engines, stamp, keyGeneration }: RegistrySecti
     ({ adapter }) => !isOpenedShown || nameOf(adapter) !== nameOf(opened ?? ''),
   );
   const isSearch = registry.query !== '';
-  const closeForm = (): void => {
-    setAdding(false);
-    // The form leaves with its buttons; the focus must not be lost with it.
-    requestAnimationFrame(() => adding.current?.focus());
-  };
+  const wasAdding = useRef(false);
+  useEffect(() => {
+    // The form left with its buttons; the focus must not be lost with it.
+    if (wasAdding.current && !isAdding) adding.current?.focus();
+    wasAdding.current = isAdding;
+  }, [isAdding]);
   return (
     <section className="part adapters-part" aria-labelledby="registry">
       <h2 id="registry">Registry</h2>
       <div className="wide">
         {others.length > 0 && <OperationsList operations={others} onDismiss={operations.dismiss} />}
-        {isAdding && <AddAdapter bases={bases} onOperation={operations.follow} onClose={closeForm} />}
+        {isAdding && (
+          <AddAdapter bases={bases} onOperation={operations.follow} onClose={() => setAdding(false)} />
+        )}
         {!isAdding && (
           <div className="registry-head">
             <div className="registry-search">
