@@ -67,6 +67,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   fastify: ['api'],
   'fastify-type-provider-zod': ['api'],
   fflate: ['cast'],
+  ioredis: ['recall'],
   kysely: ['store'],
   'node-llama-cpp': ['embedded'],
   pg: ['store'],
