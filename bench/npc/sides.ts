@@ -1,0 +1,23 @@
+/** The five sides of the NPC comparison in their order: what is installed, and what is absent with the reason. */
+import { plainSide, shippedSide } from './greenroom.ts';
+import { gatewaySide, llamaServerSide, ollamaSide } from './rivals.ts';
+import { type FoundSide, SIDE_KEYS, type SideKey } from './side.ts';
+
+const FIND: Readonly<Record<SideKey, () => FoundSide>> = {
+  a: llamaServerSide,
+  b: ollamaSide,
+  c: gatewaySide,
+  d: plainSide,
+  e: shippedSide,
+};
+
+/** Those named by `wanted`, as `a,e`; all without it. Throws on a letter that names none. */
+export function findSides(wanted: string | undefined): FoundSide[] {
+  const keys = wanted?.split(',') ?? SIDE_KEYS;
+  return keys.map((key) => {
+    const find = FIND[key as SideKey];
+    if (find === undefined)
+      throw new Error(`--sides names "${key}"; expected some of ${SIDE_KEYS.join(',')}`);
+    return find();
+  });
+}
