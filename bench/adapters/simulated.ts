@@ -4,9 +4,9 @@
  */
 import type { AdapterReplica } from '../../src/adapters/replica.ts';
 import { type AdapterRecord, adapterId, engineNameOf } from '../../src/core/adapter.ts';
+import { SeededRandom } from '../../src/planning/seeded-random.ts';
+import { VirtualClock } from '../../src/planning/virtual-clock.ts';
 import { MemoryAdapterStore } from '../../src/testing/memory-adapter-store.ts';
-import { SeededRandom } from '../../src/testing/simulation/seeded-random.ts';
-import { VirtualClock } from '../../src/testing/simulation/virtual-clock.ts';
 import { openLoop } from './demand.ts';
 import { FirstComeKeeper, type KnownAdapter } from './fcfs.ts';
 import { openOurKeeper } from './our-keeper.ts';

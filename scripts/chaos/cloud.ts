@@ -2,8 +2,9 @@
  * A cloud that costs money and is not there: the double of OpenAI's wire, which says sentences with the marker of the line
  * that it was asked, so that a mixed-up answer shows.
  */
+
+import { SeededRandom } from '../../src/planning/seeded-random.ts';
 import { markersIn } from '../../src/testing/simulation/markers.ts';
-import { SeededRandom } from '../../src/testing/simulation/seeded-random.ts';
 import { speech } from '../../src/testing/simulation/speech.ts';
 import {
   type ChatDouble,

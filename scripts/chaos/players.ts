@@ -3,8 +3,8 @@
  * NPC, a tier and a conversation that goes on; a fifth walks away. Bounded in count and in lines at once.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { SeededRandom } from '../../src/planning/seeded-random.ts';
 import { markerOf } from '../../src/testing/simulation/markers.ts';
-import { SeededRandom } from '../../src/testing/simulation/seeded-random.ts';
 import { ask, type Heard, type Question } from './ask.ts';
 
 export interface LoadOptions {

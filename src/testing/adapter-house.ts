@@ -5,12 +5,12 @@ import { Residency, type ResidencyParts } from '../adapters/residency.ts';
 import { type AdapterRecord, adapterId } from '../core/adapter.ts';
 import type { AdapterEvent } from '../core/adapter-event.ts';
 import type { Logger } from '../core/runtime.ts';
+import { SeededRandom } from '../planning/seeded-random.ts';
+import { VirtualClock } from '../planning/virtual-clock.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import { AdapterEngine, type AdapterEngineOptions } from './adapter-engine.ts';
 import { anAdapter } from './adapter-store-conformance.ts';
 import { MemoryAdapterStore } from './memory-adapter-store.ts';
-import { SeededRandom } from './simulation/seeded-random.ts';
-import { VirtualClock } from './simulation/virtual-clock.ts';
 
 export interface AdapterHouseOptions {
   readonly engines: readonly AdapterEngineOptions[];

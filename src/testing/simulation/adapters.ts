@@ -3,7 +3,7 @@
  * weights stand behind a name. Each version has a word that only its weights say, so that a line can be heard for what it is.
  */
 import { type AdapterRecord, adapterId } from '../../core/adapter.ts';
-import type { SeededRandom } from './seeded-random.ts';
+import type { SeededRandom } from '../../planning/seeded-random.ts';
 import type { PlannedLine } from './traffic.ts';
 
 export interface AdapterPlan {

@@ -5,6 +5,8 @@
  */
 import type { WireRequest } from '../../core/transport.ts';
 import { linkSignals } from '../../lib/abort.ts';
+import { SeededRandom } from '../../planning/seeded-random.ts';
+import type { VirtualClock } from '../../planning/virtual-clock.ts';
 import { type AdapterHabits, SimulatedWeights, voiceOf } from './adapters.ts';
 import {
   befall,
@@ -22,11 +24,9 @@ import {
 import { markersIn } from './markers.ts';
 import type { Peer, ServerSide } from './network.ts';
 import { refuse } from './refusals.ts';
-import { SeededRandom } from './seeded-random.ts';
 import { speech } from './speech.ts';
 import { StreamSender } from './stream-sender.ts';
 import type { Trace } from './trace.ts';
-import type { VirtualClock } from './virtual-clock.ts';
 import type { Asked, Wire } from './wires.ts';
 
 export interface EngineTraits {

@@ -2,7 +2,7 @@
  * What can go wrong, by name, and how often in one scenario. Swarm testing (Groce et al., ISSTA 2012): each seed switches
  * most faults off and a few on, because faults that are all on at once hide one another.
  */
-import type { SeededRandom } from './seeded-random.ts';
+import type { SeededRandom } from '../../planning/seeded-random.ts';
 
 /** Before the engine has answered anything. */
 export const LINK_FAULTS = [

@@ -6,10 +6,10 @@
 import { ServiceError } from '../../core/errors.ts';
 import type { Transport, WireRequest, WireResponse } from '../../core/transport.ts';
 import type { TransportOptions } from '../../engines/transport.ts';
+import type { SeededRandom } from '../../planning/seeded-random.ts';
+import type { VirtualClock } from '../../planning/virtual-clock.ts';
 import type { LinkFault } from './faults.ts';
-import type { SeededRandom } from './seeded-random.ts';
 import type { Trace } from './trace.ts';
-import type { VirtualClock } from './virtual-clock.ts';
 
 /** The engine's end of one exchange. */
 export interface ServerSide {

@@ -3,9 +3,9 @@ import { answerOnce } from '../../api/once.ts';
 import type { Services } from '../../api/services.ts';
 import type { DialogueEvent, DialogueRequest } from '../../core/dialogue.ts';
 import { ServiceError } from '../../core/errors.ts';
+import type { VirtualClock } from '../../planning/virtual-clock.ts';
 import type { Trace } from './trace.ts';
 import type { PlannedLine } from './traffic.ts';
-import type { VirtualClock } from './virtual-clock.ts';
 
 export interface Heard {
   readonly line: PlannedLine;

@@ -1,7 +1,8 @@
 /** Replies that are no answer, with the statuses, hints and bodies that engines and proxies are known for (engines.md §2.5, §13.4). */
+
+import type { SeededRandom } from '../../planning/seeded-random.ts';
 import type { RefusalFault } from './faults.ts';
 import type { ServerSide } from './network.ts';
-import type { SeededRandom } from './seeded-random.ts';
 import type { Wire } from './wires.ts';
 
 /** What servers have been seen to put into `retry-after`, and what none should. */

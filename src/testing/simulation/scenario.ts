@@ -2,10 +2,10 @@
 import type { Cast } from '../../cast/cast.ts';
 import { type Config, configSchema } from '../../config/schema.ts';
 import { DRIVERS, type EngineKind } from '../../engines/index.ts';
+import { SeededRandom } from '../../planning/seeded-random.ts';
 import { type AdapterPlan, chooseAdapters, chooseHabits, SIMULATED_BASE } from './adapters.ts';
 import type { EngineTraits } from './engine.ts';
 import { chooseOdds, chooseStoreTrouble, MOODS, type Mood, type StoreTrouble } from './faults.ts';
-import { SeededRandom } from './seeded-random.ts';
 import { planTraffic, type TrafficPlan } from './traffic.ts';
 import { anthropicWire, ollamaWire, openAiWire, type Wire } from './wires.ts';
 

@@ -9,6 +9,8 @@ import { ServiceError } from '../../core/errors.ts';
 import type { Logger } from '../../core/runtime.ts';
 import type { Transport } from '../../core/transport.ts';
 import type { Turn } from '../../core/turn.ts';
+import { SeededRandom } from '../../planning/seeded-random.ts';
+import { VirtualClock } from '../../planning/virtual-clock.ts';
 import { createService, type Service } from '../../service.ts';
 import type { AdapterPlan } from './adapters.ts';
 import { check, type Evidence, type Violation } from './checkers.ts';
@@ -17,11 +19,9 @@ import { countListeners } from './listeners.ts';
 import { SimulatedNetwork } from './network.ts';
 import { type Heard, requestOf, speakTo } from './player.ts';
 import { type Blow, chooseScenario, type Scenario, simulatedKinds } from './scenario.ts';
-import { SeededRandom } from './seeded-random.ts';
 import { createStoreTemplate, SimulatedStore, type StoreTemplate } from './store.ts';
 import { Trace } from './trace.ts';
 import type { PlannedLine } from './traffic.ts';
-import { VirtualClock } from './virtual-clock.ts';
 
 /** What all simulations of a process share, because it never changes. */
 export interface World {

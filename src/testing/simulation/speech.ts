@@ -2,8 +2,9 @@
  * What a simulated model says: short plain sentences of random words, each with the marker of the line that it answers,
  * cut into tokens as a tokenizer would, some of them in the middle of a word. Bad habits on demand.
  */
+
+import type { SeededRandom } from '../../planning/seeded-random.ts';
 import type { SpeechFault } from './faults.ts';
-import type { SeededRandom } from './seeded-random.ts';
 
 const WORDS =
   'bridge lantern barrel orchard raven mason thimble ferry cellar harvest needle copper meadow winter granite saddle candle anvil gravel river kettle tallow bishop cobbler ditch feather garden hammer iron jacket kitchen ladder mirror naïve ochre pillow quarry ribbon shovel tavern umbrella velvet window yellow zinc acorn bellows cider dagger ember fiddle gutter hollow inkwell juniper knuckle linen mortar nettle oyster parsnip quill rafter sickle turnip urchin vinegar walnut yarrow café fiancé jalapeño'.split(

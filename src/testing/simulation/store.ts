@@ -6,6 +6,8 @@ import Database from 'better-sqlite3';
 import { Kysely, type KyselyPlugin, type RootOperationNode, SqliteDialect } from 'kysely';
 import { changeDesired, inOrder, moveTag, publishVersion } from '../../adapters/desired.ts';
 import { type AdapterRecord, adapterId } from '../../core/adapter.ts';
+import type { SeededRandom } from '../../planning/seeded-random.ts';
+import type { VirtualClock } from '../../planning/virtual-clock.ts';
 import { Access } from '../../store/access.ts';
 import { StoredAdapters } from '../../store/adapters.ts';
 import type { Backend } from '../../store/backend.ts';
@@ -14,9 +16,7 @@ import { MEMORY_FILE, openSqlite } from '../../store/sqlite.ts';
 import type { SpendingDaysTable, Tables, TurnsTable } from '../../store/tables.ts';
 import { silentLogger } from '../../telemetry/log.ts';
 import type { StoreFault, StoreTrouble } from './faults.ts';
-import type { SeededRandom } from './seeded-random.ts';
 import type { Trace } from './trace.ts';
-import type { VirtualClock } from './virtual-clock.ts';
 
 export interface StoreParts {
   readonly clock: VirtualClock;

@@ -1,9 +1,10 @@
 /** Sends one answer token by token over a wire, and spoils it on the way when a fault was chosen. */
+
+import type { SeededRandom } from '../../planning/seeded-random.ts';
+import type { VirtualClock } from '../../planning/virtual-clock.ts';
 import type { Generation } from './engine.ts';
 import type { StreamFault } from './faults.ts';
 import type { ServerSide } from './network.ts';
-import type { SeededRandom } from './seeded-random.ts';
-import type { VirtualClock } from './virtual-clock.ts';
 import type { Asked, Wire } from './wires.ts';
 
 export interface StreamSenderOptions {

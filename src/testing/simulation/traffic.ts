@@ -1,8 +1,8 @@
 /** What players do in one scenario, planned ahead from the seed: who says what to whom, when, how patiently. */
 import type { Cast } from '../../cast/cast.ts';
 import type { Priority, Tier, Trigger } from '../../core/dialogue.ts';
+import type { SeededRandom } from '../../planning/seeded-random.ts';
 import { markerOf } from './markers.ts';
-import type { SeededRandom } from './seeded-random.ts';
 
 export interface PlannedLine {
   readonly number: number;

@@ -3,8 +3,7 @@
  * seconds, and the same seed gives the same order of events. Timers behave as Node's do: whole milliseconds, at least
  * one, never on the dot, and up to a millisecond early against a clock with fractions.
  */
-import { setImmediate as turnOfLoop } from 'node:timers/promises';
-import type { Clock } from '../../core/runtime.ts';
+import type { Clock } from '../core/runtime.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 interface Alarm {
@@ -182,12 +181,17 @@ function isEarlier(a: Alarm, b: Alarm): boolean {
   return a.dueMonoMs < b.dueMonoMs || (a.dueMonoMs === b.dueMonoMs && a.tie < b.tie);
 }
 
+/** One turn of the event loop: a real one, because promises settle on it. */
+function turnOfLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** The first frames outside of this file, as `file:line`. */
 function setterOf(stack: string): string {
   const frames = stack
     .split('\n')
     .slice(1)
     .map((line) => /([\w./-]+\.ts:\d+):\d+\)?$/.exec(line)?.[1]?.replace(/^.*\/(?=src\/|tests\/)/, ''))
-    .filter((frame) => frame !== undefined && !frame.includes('simulation/virtual-clock.ts'));
+    .filter((frame) => frame !== undefined && !frame.includes('planning/virtual-clock.ts'));
   return frames.slice(0, 3).join(' ← ') || 'unknown';
 }

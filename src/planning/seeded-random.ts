@@ -2,8 +2,8 @@
  * Chance from a seed. Every part of a simulation draws from a stream of its own, forked by name: a change in what players
  * do leaves the faults of the network as they were, so a seed stays the same story while the simulator grows.
  */
-import { hash32 } from '../../cast/seeded.ts';
-import type { Random } from '../../core/runtime.ts';
+import { hash32 } from '../cast/seeded.ts';
+import type { Random } from '../core/runtime.ts';
 
 export class SeededRandom implements Random {
   readonly #name: string;

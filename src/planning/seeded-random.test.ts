@@ -1,7 +1,7 @@
 /** Seeded chance: the same for the same seed, apart for each part, and even enough. Markers: each number its own word. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { markerOf, markersIn } from './markers.ts';
+import { markerOf, markersIn } from '../testing/simulation/markers.ts';
 import { SeededRandom } from './seeded-random.ts';
 
 test('a fork is the same whatever was drawn before it, and another name is another stream', () => {
