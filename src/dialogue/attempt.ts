@@ -67,6 +67,7 @@ export async function* attempt(
         player: ask.player,
         source: ask.source,
         promptTokens: ask.promptTokens,
+        expectedPrefillTokens: ask.promptTokens * (1 - (replica.pace.snapshot().cachedRatio ?? 0)),
         maxTokens: request.maxTokens,
         deadlineMonoMs: Math.min(ask.deadlineMonoMs, startedMonoMs + ask.budget.admitWithinMs),
       },

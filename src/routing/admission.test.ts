@@ -12,6 +12,7 @@ import {
   type Place,
   tokenCost,
 } from './admission.ts';
+import { PASSED_OVER_MAX } from './queue-order.ts';
 
 const never = new AbortController().signal;
 
@@ -108,16 +109,53 @@ test('prompt tokens in flight stay under their limit, and a large prompt is not 
     await admission.acquire(ask({ promptTokens: 300 }), never),
   ];
   const large = admission.acquire(ask({ promptTokens: 900 }), never);
-  const small = admission.acquire(ask({ promptTokens: 100 }), never);
+  let overtaken = 0;
+  const small = [...Array(PASSED_OVER_MAX + 5)].map(() =>
+    admission.acquire(ask({ promptTokens: 100 }), never).then((place) => {
+      overtaken += 1;
+      place[Symbol.dispose]();
+    }),
+  );
   await settle();
-  assert.deepEqual([admission.running, admission.waiting], [2, 2]);
+  assert.deepEqual([admission.running, overtaken], [2, 0], 'nobody has gone ahead of those that asked first');
   held[0]?.[Symbol.dispose]();
   await settle();
-  assert.equal(admission.running, 1, 'the small one waits behind the large one although it would fit');
+  assert.equal(overtaken, PASSED_OVER_MAX);
+  assert.equal(admission.running, 1, 'the small ones wait behind the large one although they would fit');
   held[1]?.[Symbol.dispose]();
-  const places = await Promise.all([large, small]);
-  assert.equal(admission.runningPromptTokens, 1_000);
-  for (const place of places) place[Symbol.dispose]();
+  (await large)[Symbol.dispose]();
+  await Promise.all(small);
+  assert.equal(admission.runningPromptTokens, 0);
+});
+
+test('of what waits, the shortest expected prefill goes first: what is cached is not read again', async () => {
+  const { admission } = start();
+  assert.deepEqual(
+    await orderOf(admission, [
+      ['cold', ask({ promptTokens: 900 })],
+      ['short', ask({ promptTokens: 300 })],
+      ['warm', ask({ promptTokens: 1_500, expectedPrefillTokens: 80 })],
+    ]),
+    ['warm', 'short', 'cold'],
+  );
+});
+
+test('a large prompt waits half of its time at most for shorter ones, then it goes next', async () => {
+  const { admission, clock } = start();
+  const first = await admission.acquire(ask(), never);
+  const order: string[] = [];
+  const serve = (label: string, each: AdmissionAsk) =>
+    admission.acquire(each, never).then((place) => {
+      order.push(label);
+      return place;
+    });
+  const long = serve('long', ask({ player: 'a', promptTokens: 900, deadlineMonoMs: 1_000 }));
+  clock.advance(500);
+  const short = serve('short', ask({ player: 'b', promptTokens: 10, deadlineMonoMs: 1_500 }));
+  first[Symbol.dispose]();
+  (await long)[Symbol.dispose]();
+  (await short)[Symbol.dispose]();
+  assert.deepEqual(order, ['long', 'short']);
 });
 
 test('when the one that did not fit leaves, those behind it go on', async () => {

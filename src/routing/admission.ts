@@ -15,6 +15,8 @@ export interface AdmissionAsk {
   /** The game server: the id of its API key, or `local`. */
   readonly source: string;
   readonly promptTokens: number;
+  /** Of the prompt tokens, those that no cache of the engine is expected to hold; left out: all. Shorter goes first. */
+  readonly expectedPrefillTokens?: number;
   /** Most tokens of the answer. */
   readonly maxTokens: number;
   /** The monotonic time after which a place is of no use; infinite: whenever it comes. */
@@ -191,6 +193,8 @@ export class Admission {
       };
       const entry: Entry = {
         ...charged,
+        prefillTokens: ask.expectedPrefillTokens ?? ask.promptTokens,
+        askedMonoMs,
         deadlineMonoMs: ask.deadlineMonoMs,
         value: {
           ask,
@@ -231,19 +235,20 @@ export class Admission {
   /** Gives places while there is room. The next in line is waited for when it does not fit: a large prompt must not starve. */
   #admit(): void {
     for (;;) {
+      const nowMs = this.#clock.monotonicMs();
       const { interactive, ambient } = this.#queues;
       const isAmbientTurn =
         ambient.size > 0 && (interactive.size === 0 || this.#interactiveRun >= INTERACTIVE_RUN_MAX);
       const queue = isAmbientTurn ? ambient : interactive;
-      const next = queue.peek();
+      const next = queue.peek(nowMs);
       if (next === null) return;
       // Its own timer has not rung yet.
-      if (next.deadlineMonoMs < this.#clock.monotonicMs()) {
+      if (next.deadlineMonoMs < nowMs) {
         next.value.refuse(this.#late(next.value.askedMonoMs));
         continue;
       }
       if (!this.#hasRoom(next.value.ask)) return;
-      queue.take();
+      queue.take(nowMs);
       this.#interactiveRun = isAmbientTurn ? 0 : this.#interactiveRun + 1;
       next.value.admit();
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { FairQueue, type QueueEntry } from './fair-queue.ts';
+import { PASSED_OVER_MAX } from './queue-order.ts';
 
 function entry(
   source: string,
@@ -9,13 +10,21 @@ function entry(
   cost: number,
   deadlineMonoMs = Number.POSITIVE_INFINITY,
 ): QueueEntry<string> {
-  return { source, player, cost, deadlineMonoMs, value: `${source}/${player}` };
+  return {
+    source,
+    player,
+    cost,
+    prefillTokens: 0,
+    askedMonoMs: 0,
+    deadlineMonoMs,
+    value: `${source}/${player}`,
+  };
 }
 
 /** Serves everything one after the other; the order by value. */
 function drain(queue: FairQueue<string>): string[] {
   const order: string[] = [];
-  for (let next = queue.take(); next !== null; next = queue.take()) {
+  for (let next = queue.take(0); next !== null; next = queue.take(0)) {
     order.push(next.value);
     queue.release(next);
   }
@@ -92,7 +101,7 @@ test('tokens used while nobody waited are no debt', () => {
 test('when nobody waits any more, only what is still in flight counts at the next contention', () => {
   const queue = new FairQueue<string>(0);
   const serve = () => {
-    const next = queue.take();
+    const next = queue.take(0);
     assert.ok(next !== null);
     return next;
   };
@@ -103,10 +112,93 @@ test('when nobody waits any more, only what is still in flight counts at the nex
   assert.equal(queue.size, 0);
   for (let i = 0; i < 3; i++) queue.push(entry('fresh', 'q', 100));
   queue.push(entry('busy', 'p', 100));
-  // 200 tokens of `busy` still run: two requests of `fresh` even that out, then they take turns.
-  assert.deepEqual(drain(queue), ['fresh/q', 'fresh/q', 'busy/p', 'fresh/q']);
+  // 200 tokens of `busy` still run: two requests of `fresh` even that out, and it asked first.
+  assert.deepEqual(drain(queue), ['fresh/q', 'fresh/q', 'fresh/q', 'busy/p']);
   for (const each of running) queue.release(each);
   assert.equal(queue.flows, 0);
+});
+
+test('of one deadline class the shortest prefill goes first, and a nearer class before it', () => {
+  const queue = new FairQueue<string>(Number.POSITIVE_INFINITY);
+  for (const [prefillTokens, deadline] of [
+    [900, 3_000],
+    [100, 3_900],
+    [400, 2_100],
+    [1_500, 1_500],
+  ] as const)
+    queue.push({ ...entry('s', `p${prefillTokens}`, 10, deadline), prefillTokens });
+  assert.deepEqual(drain(queue), ['s/p1500', 's/p100', 's/p400', 's/p900']);
+});
+
+test('who has waited half of its time goes before shorter ones, and of those the earliest deadline', () => {
+  const push = (queue: FairQueue<string>) => {
+    for (const [player, prefillTokens, deadline] of [
+      ['short', 10, 3_900],
+      ['long', 900, 3_000],
+      ['longest', 1_500, 2_500],
+    ] as const)
+      queue.push({ ...entry('s', player, 10, deadline), prefillTokens });
+    return queue;
+  };
+  const orderAt = (nowMonoMs: number) => {
+    const queue = push(new FairQueue<string>(1_000));
+    return [...Array(3)].map(() => queue.take(nowMonoMs)?.player);
+  };
+  assert.deepEqual(orderAt(0), ['short', 'long', 'longest']);
+  assert.deepEqual(orderAt(1_250), ['longest', 'short', 'long']);
+  assert.deepEqual(orderAt(1_500), ['longest', 'long', 'short']);
+  assert.deepEqual(orderAt(1_950), ['longest', 'long', 'short']);
+});
+
+test('whatever comes, none is passed over by later ones more often than the bound while its shares let it go', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 60 }),
+      fc.array(
+        fc.record({
+          player: fc.constantFrom('x', 'y', 'z'),
+          prefillTokens: fc.integer({ min: 0, max: 2_000 }),
+          allowedMs: fc.constantFrom(50, 700, 4_000, 15_000, Number.POSITIVE_INFINITY),
+          passMs: fc.integer({ min: 0, max: 40 }),
+          takes: fc.constantFrom(0, 1, 1, 2),
+        }),
+        { minLength: 50, maxLength: 300 },
+      ),
+      (ahead, arrivals) => {
+        // Without a limit to the slack, shares always let everybody go.
+        const queue = new FairQueue<number>(Number.POSITIVE_INFINITY);
+        const passedOver = new Map<number, number>();
+        let nowMonoMs = 0;
+        let count = 0;
+        const take = () => {
+          const served = queue.take(nowMonoMs);
+          if (served === null) return;
+          passedOver.delete(served.value);
+          for (const [other, times] of passedOver) {
+            if (other > served.value) continue;
+            assert.ok(
+              times < PASSED_OVER_MAX,
+              `${other} was passed over ${times} times, now by ${served.value}`,
+            );
+            passedOver.set(other, times + 1);
+          }
+          queue.release(served);
+        };
+        for (const [at, { player, prefillTokens, allowedMs, passMs, takes }] of arrivals.entries()) {
+          nowMonoMs += passMs;
+          passedOver.set(count, 0);
+          const deadlineMonoMs = nowMonoMs + allowedMs;
+          queue.push({
+            ...{ source: 's', player, cost: 10, prefillTokens, askedMonoMs: nowMonoMs, deadlineMonoMs },
+            value: count++,
+          });
+          if (at >= ahead) for (let i = 0; i < takes; i++) take();
+        }
+        while (queue.size > 0) take();
+      },
+    ),
+    { numRuns: 200 },
+  );
 });
 
 test('a full queue is cut where it is longest', () => {
@@ -153,12 +245,16 @@ test('whatever comes and goes: everything that was pushed is taken or removed on
         for (const [at, step] of steps.entries()) {
           if (step.kind === 'push') {
             const { deadline, ...flow } = step.flow;
-            const pushed = { ...flow, deadlineMonoMs: deadline, value: at };
+            const pushed = {
+              ...{ ...flow, prefillTokens: 0, askedMonoMs: 0 },
+              deadlineMonoMs: deadline,
+              value: at,
+            };
             waiting.push(pushed);
             queue.push(pushed);
           } else if (step.kind === 'take') {
-            const peeked = queue.peek();
-            const taken = queue.take();
+            const peeked = queue.peek(0);
+            const taken = queue.take(0);
             assert.equal(peeked, taken);
             assert.equal(taken === null, waiting.length === 0);
             if (taken !== null) running.push(...waiting.splice(waiting.indexOf(taken), 1));
@@ -205,7 +301,7 @@ test('two sources that wait all along never get further apart than twice the sla
         }
         for (const [at, other] of others.entries()) {
           if (other > 0) queue.push(entry(`guest${at}`, 'p', other, 0));
-          const next = queue.take();
+          const next = queue.take(0);
           assert.ok(next !== null);
           if (next.source === 'a' || next.source === 'b') {
             served[next.source] += next.cost;
@@ -245,7 +341,7 @@ test('nobody starves: however many come with earlier deadlines, a request is ser
         const bound = (others + 1) * (Math.ceil((SLACK + COST_MAX) / COST_MIN) + 1);
         for (let overtaken = 0; ; overtaken++) {
           assert.ok(overtaken <= bound, `overtaken by ${overtaken}`);
-          const next = queue.take();
+          const next = queue.take(0);
           assert.ok(next !== null);
           queue.release(next);
           if (next === patient) break;
@@ -262,7 +358,7 @@ test('a long contention with ever new players remembers a bounded number of them
   for (let i = 0; i < 4; i++) queue.push(entry('s', `keeps${i}`, 50));
   for (let at = 0; at < 20_000; at++) {
     queue.push(entry('s', `guest${at}`, 50, 0));
-    const next = queue.take();
+    const next = queue.take(0);
     assert.ok(next !== null);
     queue.release(next);
     if (next.player.startsWith('keeps')) queue.push(next);

@@ -1,23 +1,39 @@
 /**
- * Who is served next: sources share tokens fairly, players share within their source, and as far as that allows the
- * earliest deadline goes first. Fair queueing by start tags (Goyal, Vin, Cheng 1996, "Start-time Fair Queuing"), counted in
- * tokens as in "Fairness in Serving Large Language Models" (Sheng et al. 2024), on two levels. Pure: no time, no chance.
+ * Who is served next: sources share tokens fairly, players share within their source, and as far as that allows
+ * queue-order.ts decides: what is due, then the deadline class, then the shortest prefill. Fair queueing by start tags (Goyal, Vin, Cheng 1996, "Start-time Fair Queuing"), counted in
+ * tokens as in "Fairness in Serving Large Language Models" (Sheng et al. 2024), on two levels. Pure: the time is handed in.
  *
  * A flow's tag is the tokens it was given in this time of contention. A flow may be served while its tag is at most
- * `slackTokens` above the lowest; among those the earliest deadline is. So two flows that wait all along are never
+ * `slackTokens` above the lowest. So two flows that wait all along are never
  * further apart than 2 · (slackTokens + the dearest request), and a flow is overtaken by at most slackTokens plus one
- * request of each other flow, however late its deadline: nobody starves.
+ * request of each other flow, however late its deadline. While its flow may be served, a request is passed over by later
+ * ones at most PASSED_OVER_MAX times. Nobody starves.
  */
 import { invariant } from '../lib/invariant.ts';
+import {
+  compareWaiting,
+  deadlineClassOf,
+  goesBefore,
+  type Waiting as Ordered,
+  prefillStepsOf,
+} from './queue-order.ts';
 
 export interface QueueEntry<T> {
   readonly source: string;
   readonly player: string;
   /** Tokens that it will be charged; more than 0. */
   readonly cost: number;
-  /** Earlier goes first; infinite: after all others of its flow. */
+  /** Tokens that probably have to be read, at least 0: those of the prompt that no cache holds. */
+  readonly prefillTokens: number;
+  readonly askedMonoMs: number;
+  /** Infinite: whenever its turn comes. */
   readonly deadlineMonoMs: number;
   readonly value: T;
+}
+
+/** An entry while it waits. */
+interface Waiting<T> extends Ordered {
+  readonly entry: QueueEntry<T>;
 }
 
 interface Flow {
@@ -31,8 +47,8 @@ interface Flow {
 }
 
 interface PlayerFlow<T> extends Flow {
-  /** By deadline, then by arrival. */
-  readonly entries: QueueEntry<T>[];
+  /** By arrival. */
+  readonly entries: Waiting<T>[];
 }
 
 interface SourceFlow<T> extends Flow {
@@ -78,17 +94,26 @@ class Flows<F extends Flow> {
     else if (this.byKey.size - this.#active > IDLE_FLOWS_MAX) this.#forgetIdle();
   }
 
-  /** The waiting flow that is next, by its tag and then by `deadlineOf` it; null when none waits. */
-  next(deadlineOf: (flow: F) => number): F | null {
+  /** The waiting flows that fairness lets be served now: at least one, when any waits. */
+  *eligible(): Iterable<F> {
     const limit = this.#lowestTag() + this.#slack;
-    let next: F | null = null;
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const flow of this.byKey.values()) {
-      if (flow.waiting === 0 || flow.tag > limit) continue;
-      const deadline = deadlineOf(flow);
-      if (next !== null && (deadline > earliest || (deadline === earliest && flow.tag >= next.tag))) continue;
-      next = flow;
-      earliest = deadline;
+    for (const flow of this.byKey.values()) if (flow.waiting > 0 && flow.tag <= limit) yield flow;
+  }
+
+  /** What is next of the eligible flows, each by its own first; between equal ones the flow that was given less. */
+  next<T>(firstOf: (flow: F) => Waiting<T> | null, nowMonoMs: number): Waiting<T> | null {
+    let next: Waiting<T> | null = null;
+    let nextTag = 0;
+    for (const flow of this.eligible()) {
+      const first = firstOf(flow);
+      if (first === null) continue;
+      if (next !== null) {
+        const order =
+          compareWaiting(first, next, nowMonoMs) || flow.tag - nextTag || first.order - next.order;
+        if (order >= 0) continue;
+      }
+      next = first;
+      nextTag = flow.tag;
     }
     return next;
   }
@@ -129,6 +154,7 @@ class Flows<F extends Flow> {
 export class FairQueue<T> {
   readonly #sources: Flows<SourceFlow<T>>;
   #size = 0;
+  #pushed = 0;
   #waitingSources = 0;
   #cost = 0;
 
@@ -159,30 +185,32 @@ export class FairQueue<T> {
   push(entry: QueueEntry<T>): void {
     const source = this.#sources.open(entry.source);
     const player = source.players.open(entry.player);
-    const { entries } = player;
-    let low = 0;
-    let high = entries.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((entries[middle]?.deadlineMonoMs ?? 0) <= entry.deadlineMonoMs) low = middle + 1;
-      else high = middle;
-    }
-    entries.splice(low, 0, entry);
+    const allowedMs = entry.deadlineMonoMs - entry.askedMonoMs;
+    player.entries.push({
+      entry,
+      order: this.#pushed++,
+      deadlineClass: deadlineClassOf(allowedMs),
+      prefillSteps: prefillStepsOf(entry.prefillTokens),
+      deadlineMonoMs: entry.deadlineMonoMs,
+      halfGoneMonoMs: entry.askedMonoMs + allowedMs / 2,
+      passedOver: 0,
+    });
     this.#wait(source, player, entry, 1);
   }
 
-  /** The entry that `take` would give; null when none waits. */
-  peek(): QueueEntry<T> | null {
-    const source = this.#sources.next(earliestOfSource);
-    return source?.players.next(earliestOfPlayer)?.entries[0] ?? null;
+  /** The entry that `take` would give at this time; null when none waits. */
+  peek(nowMonoMs: number): QueueEntry<T> | null {
+    return this.#next(nowMonoMs)?.entry ?? null;
   }
 
   /** Serves the next entry: it runs until `release`. */
-  take(): QueueEntry<T> | null {
-    const entry = this.peek();
-    if (entry === null) return null;
+  take(nowMonoMs: number): QueueEntry<T> | null {
+    const next = this.#next(nowMonoMs);
+    if (next === null) return null;
+    const { entry } = next;
+    this.#passOver(next.order);
     const [source, player] = this.#flowsOf(entry);
-    player.entries.shift();
+    player.entries.splice(player.entries.indexOf(next), 1);
     this.#wait(source, player, entry, -1);
     run(source, entry.cost, 1);
     run(player, entry.cost, 1);
@@ -219,7 +247,7 @@ export class FairQueue<T> {
   remove(entry: QueueEntry<T>): boolean {
     const source = this.#sources.byKey.get(entry.source);
     const player = source?.players.byKey.get(entry.player);
-    const at = player?.entries.indexOf(entry) ?? -1;
+    const at = player?.entries.findIndex((each) => each.entry === entry) ?? -1;
     if (source === undefined || player === undefined || at === -1) return false;
     player.entries.splice(at, 1);
     this.#wait(source, player, entry, -1);
@@ -260,15 +288,32 @@ export class FairQueue<T> {
     if (source !== null && source.waiting > (own?.waiting ?? 0) + 1) return lastOf(source);
     const ownPlayer = own?.players.byKey.get(playerKey);
     const player = own === undefined ? null : fullest(own.players);
-    return player !== null && player.waiting > (ownPlayer?.waiting ?? 0) + 1
-      ? (player.entries.at(-1) ?? null)
-      : null;
+    return player !== null && player.waiting > (ownPlayer?.waiting ?? 0) + 1 ? latestOf(player) : null;
   }
 
   /** The latest deadline of the fullest flow; null when none waits. */
   last(): QueueEntry<T> | null {
     const source = fullest(this.#sources);
     return source === null ? null : lastOf(source);
+  }
+
+  #next(nowMonoMs: number): Waiting<T> | null {
+    const firstOfPlayer = ({ entries }: PlayerFlow<T>) => {
+      let first: Waiting<T> | null = null;
+      for (const each of entries) if (first === null || goesBefore(each, first, nowMonoMs)) first = each;
+      return first;
+    };
+    return this.#sources.next(({ players }) => players.next(firstOfPlayer, nowMonoMs), nowMonoMs);
+  }
+
+  /** Counts it for all that asked before the one that is served now, and could have been served by their shares. */
+  #passOver(order: number): void {
+    for (const { players } of this.#sources.eligible())
+      for (const { entries } of players.eligible())
+        for (const each of entries) {
+          if (each.order > order) break;
+          if (each.order < order) each.passedOver += 1;
+        }
   }
 
   #flowsOf(entry: Pick<QueueEntry<T>, 'source' | 'player'>): [SourceFlow<T>, PlayerFlow<T>] {
@@ -312,16 +357,6 @@ function run(flow: Flow, cost: number, sign: 1 | -1): void {
   flow.runningCost += sign * cost;
 }
 
-function earliestOfPlayer<T>(flow: PlayerFlow<T>): number {
-  return flow.entries[0]?.deadlineMonoMs ?? Number.POSITIVE_INFINITY;
-}
-
-/** Of the player that is next in the source: the deadline that choosing the source would serve. */
-function earliestOfSource<T>(flow: SourceFlow<T>): number {
-  const player = flow.players.next(earliestOfPlayer);
-  return player === null ? Number.POSITIVE_INFINITY : earliestOfPlayer(player);
-}
-
 function fullest<F extends Flow>(flows: Flows<F>): F | null {
   let fullest: F | null = null;
   for (const flow of flows.byKey.values())
@@ -330,5 +365,14 @@ function fullest<F extends Flow>(flows: Flows<F>): F | null {
 }
 
 function lastOf<T>(source: SourceFlow<T>): QueueEntry<T> | null {
-  return fullest(source.players)?.entries.at(-1) ?? null;
+  const player = fullest(source.players);
+  return player === null ? null : latestOf(player);
+}
+
+/** The latest deadline; of equal ones the last that asked. */
+function latestOf<T>({ entries }: PlayerFlow<T>): QueueEntry<T> | null {
+  let latest: QueueEntry<T> | null = null;
+  for (const { entry } of entries)
+    if (latest === null || entry.deadlineMonoMs >= latest.deadlineMonoMs) latest = entry;
+  return latest;
 }
