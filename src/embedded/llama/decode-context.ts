@@ -12,6 +12,7 @@ import type { NativeContext, NativePieces } from './native.ts';
 import { messageOf } from './native.ts';
 import type { Sampler, SamplingSettings } from './sampler.ts';
 import { createSampler } from './sampler.ts';
+import { type SequenceCopy, sequenceCopies } from './sequence-copies.ts';
 
 export interface BatchItem {
   readonly sequence: number;
@@ -45,6 +46,13 @@ export interface DecodeContext extends AsyncDisposable {
    * cannot: then `target` is empty and the caller evaluates.
    */
   copyPrefix(source: number, target: number, length: number): Promise<boolean>;
+  /** A copy of what `sequence` holds; null when this model's state cannot be copied whole. */
+  saveSequence(sequence: number): Promise<SequenceCopy | null>;
+  /**
+   * Makes `sequence` hold the first `length` tokens of a copy, at least one. False when it could not: then `sequence` is
+   * empty.
+   */
+  restoreSequence(copy: SequenceCopy, sequence: number, length: number): Promise<boolean>;
   /** Forgets what `sequence` holds from `length` on. False when the model cannot: then it holds nothing. */
   truncate(sequence: number, length: number): boolean;
 }
@@ -78,6 +86,7 @@ export async function createContext(
   const LAST = Uint32Array.of(0);
   const NONE = new Uint32Array(0);
   let current: Lora | null = null;
+  const copies = await sequenceCopies(native, pieces);
   return {
     contextTokens: options.contextTokens,
     async decode(items) {
@@ -126,6 +135,8 @@ export async function createContext(
       native.disposeSequence(target);
       return false;
     },
+    saveSequence: (sequence) => copies.save(sequence),
+    restoreSequence: (copy, sequence, length) => copies.restore(copy, sequence, length),
     truncate(sequence, length) {
       if (length > 0 && native.removeTokenCellsFromSequence(sequence, length, -1)) return true;
       native.disposeSequence(sequence);

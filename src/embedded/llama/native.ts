@@ -19,6 +19,16 @@ export interface NativeContext {
   copySequenceStateFromOtherSequence?(target: number, source: number): Promise<number>;
   getEmbedding(inputTokens: number): Float64Array;
   setLoras(loras: readonly NativeLora[], scales: readonly number[]): void;
+  getStateSize(): number;
+  /** Puts a copy back and cuts it behind the position; what the sequence held is gone, whether it succeeds or not. */
+  restoreCheckpoint(checkpoint: NativeCheckpoint, lastPosition: number, sequence: number): Promise<boolean>;
+}
+
+/** A copy of what a sequence holds, in memory of its own. */
+export interface NativeCheckpoint {
+  init(context: NativeContext, sequence: number): Promise<void>;
+  readonly size: number;
+  dispose(): void;
 }
 
 /** Frees its weights on a worker thread; nobody may use it from then on. */
@@ -41,19 +51,25 @@ export interface NativePieces {
   readonly model: NativeModel;
   readonly Sampler: new (model: NativeModel) => NativeSampler;
   readonly Lora: new (model: NativeModel, path: string) => NativeLora;
+  readonly Checkpoint: new () => NativeCheckpoint;
 }
 
 /** Reaches for the internals once, and says plainly when another version of the library does not have them. */
 export function nativePieces(llama: Llama, model: LlamaModel): NativePieces {
   const bindings = (
     llama as unknown as {
-      _bindings?: { AddonSampler?: NativePieces['Sampler']; AddonModelLora?: NativePieces['Lora'] };
+      _bindings?: {
+        AddonSampler?: NativePieces['Sampler'];
+        AddonModelLora?: NativePieces['Lora'];
+        AddonContextSequenceCheckpoint?: NativePieces['Checkpoint'];
+      };
     }
   )._bindings;
   const native = (model as unknown as { _model?: NativeModel })._model;
   if (
     bindings?.AddonSampler === undefined ||
     bindings.AddonModelLora === undefined ||
+    bindings.AddonContextSequenceCheckpoint === undefined ||
     native?.tokenize === undefined ||
     native.loadLora === undefined
   )
@@ -61,7 +77,12 @@ export function nativePieces(llama: Llama, model: LlamaModel): NativePieces {
       'internal',
       'node-llama-cpp changed its internals: the version in package-lock.json is the one that works; run npm ci',
     );
-  return { model: native, Sampler: bindings.AddonSampler, Lora: bindings.AddonModelLora };
+  return {
+    model: native,
+    Sampler: bindings.AddonSampler,
+    Lora: bindings.AddonModelLora,
+    Checkpoint: bindings.AddonContextSequenceCheckpoint,
+  };
 }
 
 const LINES_KEPT = 40;
