@@ -40,6 +40,7 @@ import { JobService } from './jobs/jobs.ts';
 import { linkSignals } from './lib/abort.ts';
 import { TaskGroup } from './lib/async.ts';
 import type { ModelProgress } from './models/progress.ts';
+import { Recall } from './recall/recall.ts';
 import { HedgeAllowance } from './routing/hedge.ts';
 import { TensorLanes } from './routing/lanes.ts';
 import { poolLayout } from './routing/layout.ts';
@@ -52,6 +53,7 @@ import { dataDirectory } from './store/location.ts';
 import { openStore } from './store/store.ts';
 import { recordAdapterEvent } from './telemetry/adapter-metrics.ts';
 import { Metrics } from './telemetry/metrics.ts';
+import { observeRecall, recordRecallEvent } from './telemetry/recall-metrics.ts';
 import { turnLog } from './telemetry/turn-log.ts';
 import { countAttempt, turnMetrics } from './telemetry/turn-metrics.ts';
 
@@ -179,8 +181,6 @@ export async function createService(
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
     prompts: new Prompts({
       cast,
-      memory,
-      log,
       defaultTemperature: config.temperature,
       prefixes,
     }),
@@ -190,8 +190,23 @@ export async function createService(
     clock,
     log,
   });
+  const recall = cleanup.use(
+    new Recall({
+      options: config.recall,
+      shared: null,
+      clock,
+      onEvent: (event) => recordRecallEvent(metrics, event),
+    }),
+  );
   const answerParts: AnswerParts = {
     cast,
+    recall,
+    recallKey: {
+      cast,
+      pools,
+      adapters: adapters.keeper,
+      defaultTemperature: config.temperature,
+    },
     tiers: config.tiers,
     heard,
     playerCharsMax: config.limits.playerCharsMax,
@@ -302,6 +317,7 @@ export async function createService(
           metrics.gauge('greenroom_engine_first_token_seconds', labels, firstTokenMs / 1000);
       }
     }
+    observeRecall(metrics, recall.state);
     metrics.gauge('greenroom_jobs_running', {}, jobs.running);
     metrics.gauge('greenroom_paid_engines_off', {}, spending.isOff ? 1 : 0);
     metrics.gauge('greenroom_ready', {}, readiness().ready ? 1 : 0);

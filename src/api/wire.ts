@@ -13,12 +13,18 @@ import {
   type GameFact,
   TIERS,
   TRIGGERS,
+  UNSPOKEN_REASONS,
+  type Unspoken,
 } from '../core/dialogue.ts';
 
 const PROMPT_LENGTH_MAX = 2_000;
 const TOKENS_MAX = 512;
 /** A name of 64, `@`, a version of 32. */
 const ADAPTER_LENGTH_MAX = 97;
+/** Players who may hear one line besides the one who speaks. */
+const LISTENERS_MAX = 64;
+/** No chatter between NPCs is as deep; a number above it is a mistake of the game. */
+const EVENT_DEPTH_MAX = 100;
 const name = (what: string) => z.string().min(1).max(200).describe(what);
 const factValue = z.union([z.string().max(2_000), z.number(), z.boolean()]);
 const factKey = z.string().min(1).max(200);
@@ -40,6 +46,13 @@ const factsSchema = z
 
 const contextSchema = z.strictObject({
   player_id: name('Who speaks; lines this player heard lately are not repeated.').optional(),
+  listeners: z
+    .array(z.string().min(1).max(200))
+    .max(LISTENERS_MAX)
+    .default([])
+    .describe(
+      'Players in hearing range besides `player_id`: the one line that is made is chosen for all of them and counts as heard by each.',
+    ),
   location: name('Where they stand.').optional(),
   mood: name("The NPC's mood.").optional(),
   game_time: name('The time in the game, as the game writes it.').optional(),
@@ -63,6 +76,29 @@ const contextSchema = z.strictObject({
     .default([])
     .describe('What the NPC may ask the game to do.'),
 });
+
+const eventSchema = z
+  .strictObject({
+    id: z
+      .string()
+      .min(1)
+      .max(128)
+      .describe('Of the thing that happened; equal for all NPCs that could remark on it.'),
+    area: z
+      .string()
+      .min(1)
+      .max(128)
+      .describe('Where it is heard: a room, a square of the map. Unique among what one API key serves.'),
+    depth: z
+      .int()
+      .min(0)
+      .max(EVENT_DEPTH_MAX)
+      .default(0)
+      .describe('0: of the game itself; n: the answer to what an NPC said at depth n - 1.'),
+  })
+  .describe(
+    'What the line remarks on, beside a `trigger`: of equal events one NPC speaks, the others get `unspoken`.',
+  );
 
 export const dialogueSchema = z
   .strictObject({
@@ -90,7 +126,14 @@ export const dialogueSchema = z
       .optional()
       .describe('Milliseconds for the whole answer. Default: by tier.'),
     priority: z.enum(['interactive', 'ambient']).default('interactive'),
+    pacing: z
+      .enum(['none', 'natural'])
+      .default('none')
+      .describe(
+        'How the sentences of a cached line follow one another: at once, or each when the one before would have been spoken.',
+      ),
     trigger: z.enum(TRIGGERS).optional().describe('What happened, for a bark.'),
+    event: eventSchema.optional(),
     adapter: z
       .string()
       .min(1)
@@ -104,6 +147,10 @@ export const dialogueSchema = z
   .refine((body) => body.prompt !== '' || body.trigger !== undefined, {
     path: ['prompt'],
     message: 'Expected 1..2,000 characters, or a `trigger` beside it to ask for a bark',
+  })
+  .refine((body) => body.event === undefined || body.trigger !== undefined, {
+    path: ['event'],
+    message: 'Expected a `trigger` beside it: an event is what a bark or a remark is about',
   });
 
 export type DialogueBody = z.output<typeof dialogueSchema>;
@@ -122,10 +169,22 @@ export const replySchema = z.object({
   text: z.string(),
   sentences: z.array(z.string()),
   action: actionSchema.optional(),
-  finish_reason: z.enum(['stop', 'length', 'deadline', 'interrupted', 'written']),
+  finish_reason: z.enum(['stop', 'length', 'deadline', 'interrupted', 'written', 'unspoken']),
+  unspoken: z
+    .object({
+      reason: z.enum(UNSPOKEN_REASONS).describe('Why this NPC says nothing to the event.'),
+      voice: z
+        .object({ npc_id: z.string(), id: z.string().describe('Of the dialogue in which it speaks.') })
+        .nullable()
+        .describe('Who speaks instead; null: nobody.'),
+    })
+    .optional()
+    .describe('Present when the line carried an `event` and is not spoken; `sentences` is empty then.'),
   tier: z.literal(TIERS),
   source: z.object({
-    kind: z.enum(['engine', 'cache', 'written']),
+    kind: z
+      .enum(['engine', 'cache', 'written', 'none'])
+      .describe('`none`: nothing was said, see `unspoken`.'),
     engine: z.string(),
     model: z.string().nullable(),
     model_version: z.string().nullable(),
@@ -178,6 +237,7 @@ export function requestOf(body: DialogueBody, arrival: Arrival): DialogueRequest
     ...(body.tier === undefined ? {} : { tier: body.tier }),
     context: {
       ...(context.player_id === undefined ? {} : { playerId: context.player_id }),
+      ...(context.listeners.length === 0 ? {} : { listeners: context.listeners }),
       ...(context.location === undefined ? {} : { location: context.location }),
       ...(context.mood === undefined ? {} : { mood: context.mood }),
       ...(context.game_time === undefined ? {} : { gameTime: context.game_time }),
@@ -197,7 +257,9 @@ export function requestOf(body: DialogueBody, arrival: Arrival): DialogueRequest
     temperature: body.temperature ?? null,
     ...(body.deadline_ms === undefined ? {} : { deadlineMs: body.deadline_ms }),
     priority: body.priority,
+    ...(body.pacing === 'none' ? {} : { pacing: body.pacing }),
     ...(body.trigger === undefined ? {} : { trigger: body.trigger }),
+    ...(body.event === undefined ? {} : { event: body.event }),
     ...(body.adapter === undefined ? {} : { adapter: body.adapter }),
   };
 }
@@ -215,13 +277,14 @@ export function replyOf(outcome: DialogueOutcome): DialogueReply {
 
 /** The `done` event: the reply less its text. */
 function doneOf(outcome: DialogueOutcome): Omit<DialogueReply, 'text'> {
-  const { source, usage, timing, action, conversation } = outcome;
+  const { source, usage, timing, action, conversation, unspoken } = outcome;
   return {
     id: outcome.id,
     npc_id: outcome.npcId,
     sentences: [...outcome.sentences],
     ...(action === undefined ? {} : { action: actionOf(action) }),
     finish_reason: outcome.finishReason,
+    ...(unspoken === undefined ? {} : { unspoken: unspokenOf(unspoken) }),
     tier: outcome.tier,
     source: {
       kind: source.kind,
@@ -281,6 +344,10 @@ export function eventDataOf(event: DialogueEvent): Readonly<Record<string, unkno
     case 'done':
       return doneOf(event.outcome);
   }
+}
+
+function unspokenOf({ reason, voice }: Unspoken): NonNullable<DialogueReply['unspoken']> {
+  return { reason, voice: voice === null ? null : { npc_id: voice.npcId, id: voice.id } };
 }
 
 function actionOf(action: Action): z.output<typeof actionSchema> {

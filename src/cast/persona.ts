@@ -233,6 +233,23 @@ const modelSchema = z
   })
   .prefault({});
 
+const recallSchema = z
+  .strictObject({
+    policy: z
+      .enum(['shared', 'off'])
+      .default('shared')
+      .describe(
+        '`shared`: a line that was generated may be said again to whoever asks the same; `off`: never.',
+      ),
+    ttl_s: z
+      .int()
+      .min(1)
+      .max(31_536_000)
+      .optional()
+      .describe("Seconds that it may be said again; default: the service's `recall.ttlS`."),
+  })
+  .prefault({});
+
 const provenanceSchema = z
   .strictObject({
     author: text(200).optional(),
@@ -272,6 +289,7 @@ export const personaSchema = z.strictObject({
   forbidden: z.strictObject({ topics: list(200), phrases: list(200), behaviours: list(200) }).prefault({}),
   refusals: list(300, 60).describe('At least 5, in character.'),
   memory: memorySchema,
+  recall: recallSchema,
   actions: z.array(actionSchema).max(40).default([]),
   greetings: list(4000, 60),
   group_greetings: list(4000, 60),

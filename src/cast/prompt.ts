@@ -40,6 +40,9 @@ export interface PromptInput {
   readonly npcs?: ReadonlyMap<string, Persona>;
 }
 
+/** What a prompt is made of, without the room that it may take. */
+export type PromptMoment = Omit<PromptInput, 'maxPromptTokens' | 'personaTokens'>;
+
 export interface AssembledPrompt {
   readonly messages: readonly ChatMessage[];
   /** How many messages at the beginning are the same for every player and turn. */
@@ -57,6 +60,25 @@ export interface PromptAssembler {
    * Aborting rejects with the signal's reason.
    */
   assemble(input: PromptInput, counter: TokenCounter, signal: AbortSignal): Promise<AssembledPrompt>;
+}
+
+/** Rises with every change of the texts below, so that no cache answers by prompts of another time. */
+export const PROMPT_VERSION = 1;
+
+/** What a prompt says beside its stable prefix, its examples and the player's words. */
+export interface PromptEssence {
+  readonly history: readonly ChatMessage[];
+  readonly scene: readonly string[];
+  readonly told: readonly string[];
+}
+
+/** All that the moment brings into a prompt; with the persona, the world and the player's words it determines it. */
+export function promptEssence(input: PromptMoment): PromptEssence {
+  return {
+    history: historyMessages(input),
+    scene: sceneSentences(input),
+    told: factsTold(input).map(({ text }) => text),
+  };
 }
 
 const STABLE_PREFIXES_MAX = 2_000;
@@ -258,7 +280,7 @@ async function fit(
 }
 
 /** History as a chat; a chat template wants user and assistant in turn, so neighbours of one side are joined. */
-function historyMessages(input: PromptInput): ChatMessage[] {
+function historyMessages(input: PromptMoment): ChatMessage[] {
   const messages: ChatMessage[] = [];
   for (const turn of input.history.slice(-HISTORY_TURNS_MAX)) {
     const text = plainLine(turn.text);
@@ -302,7 +324,7 @@ function nearMessages(input: PromptInput): ChatMessage[] {
 }
 
 /** Place, mood and the running summary, as sentences. */
-function sceneSentences(input: PromptInput): string[] {
+function sceneSentences(input: PromptMoment): string[] {
   const { context, world } = input;
   const sentences: string[] = [];
   const add = (text: string) => {
@@ -319,7 +341,7 @@ function sceneSentences(input: PromptInput): string[] {
 }
 
 /** What the game says, what the NPC may know of the matter, and what it thinks of those named; best first, a few. */
-function factsTold(input: PromptInput): Told[] {
+function factsTold(input: PromptMoment): Told[] {
   const { persona, context, world } = input;
   const lookup = contextLookup(persona.id, context);
   const recentTalk = [input.playerText, ...input.history.toReversed().map((turn) => turn.text)];
@@ -374,7 +396,7 @@ function isNamed(target: string, talk: string, npcs: ReadonlyMap<string, Persona
   return names.some((name) => name !== undefined && name.length >= 3 && talk.includes(name.toLowerCase()));
 }
 
-function scene(trigger: Trigger, input: PromptInput): string {
+function scene(trigger: Trigger, input: PromptMoment): string {
   return TRIGGER_SCENES[trigger].replaceAll('{player}', input.world.playerName);
 }
 

@@ -10,6 +10,7 @@ import type { DriverDefinition } from '../engines/driver.ts';
 import { DRIVERS, type EngineKind } from '../engines/index.ts';
 import { oipOptionsSchema } from '../engines/oip-options.ts';
 import { jobsOptionsSchema } from '../jobs/options.ts';
+import { recallOptionsSchema } from '../recall/options.ts';
 import {
   breakerOptionsSchema,
   budgetOptionsSchema,
@@ -261,6 +262,7 @@ export const configSchema = z.strictObject({
   adapters: adaptersOptionsSchema
     .prefault({})
     .describe('LoRA adapters: where they are kept, how they come to engines.'),
+  recall: recallOptionsSchema.prefault({}).describe('The dialogue cache: lines that are said again.'),
   temperature: z
     .number()
     .min(0)

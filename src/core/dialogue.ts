@@ -77,8 +77,20 @@ export interface AllowedAction {
   readonly ttlMs?: number;
 }
 
+/** One thing that happened in the world, which several NPCs may remark on. One of them speaks. */
+export interface WorldEvent {
+  /** Equal for all that is said of the same thing. */
+  readonly id: string;
+  /** Where it is heard: a room, a square of the map; unique among what one API key serves. */
+  readonly area: string;
+  /** 0: of the game itself; n: an answer to what an NPC said at depth n - 1. */
+  readonly depth: number;
+}
+
 export interface DialogueContext {
   readonly playerId?: string;
+  /** Players who hear the line besides `playerId`. Left out: none. */
+  readonly listeners?: readonly string[];
   readonly location?: string;
   readonly mood?: string;
   readonly gameTime?: string;
@@ -104,7 +116,11 @@ export interface DialogueRequest {
   readonly mayRaiseTier: boolean;
   readonly deadlineMs?: number;
   readonly priority: Priority;
+  /** How the sentences of a cached line follow one another: at once (left out), or as they would be spoken. */
+  readonly pacing?: 'natural';
   readonly trigger?: Trigger;
+  /** What it remarks on; the rules of one event, one voice hold for it. Only with `trigger`. */
+  readonly event?: WorldEvent;
   /** Instead of the persona's adapter, `lich@8`; null: the base. Only operators may ask so. */
   readonly adapter?: string | null;
   /** Header x-model-version: the version of the tier's models that must answer. */
@@ -115,11 +131,25 @@ export interface DialogueRequest {
   readonly receivedMonoMs: number;
 }
 
-/** `deadline`: whole sentences were said, then time ran out. `interrupted`: the client hung up. */
-export type FinishReason = 'stop' | 'length' | 'deadline' | 'interrupted' | 'written';
+/**
+ * `deadline`: whole sentences were said, then time ran out. `interrupted`: the client hung up. `unspoken`: somebody else
+ * speaks of this event, or nobody should now.
+ */
+export type FinishReason = 'stop' | 'length' | 'deadline' | 'interrupted' | 'written' | 'unspoken';
+
+/** Why an NPC says nothing to an event. */
+export const UNSPOKEN_REASONS = ['coalesced', 'area_busy', 'cooldown', 'depth', 'words_per_minute'] as const;
+export type UnspokenReason = (typeof UNSPOKEN_REASONS)[number];
+
+export interface Unspoken {
+  readonly reason: UnspokenReason;
+  /** Who speaks instead, and the id of that dialogue; null: nobody. */
+  readonly voice: { readonly npcId: string; readonly id: string } | null;
+}
 
 export interface Source {
-  readonly kind: 'engine' | 'cache' | 'written';
+  /** `none`: nothing was said (`unspoken`). */
+  readonly kind: 'engine' | 'cache' | 'written' | 'none';
   readonly engine: string;
   readonly model: string | null;
   readonly modelVersion: string | null;
@@ -166,6 +196,8 @@ export interface DialogueOutcome {
   readonly timing: Timing;
   readonly sentences: readonly string[];
   readonly action?: Action;
+  /** Present with the finish reason `unspoken` only. */
+  readonly unspoken?: Unspoken;
   /** Present when the request named a conversation; `stored` is false when the store could not keep the turn. */
   readonly conversation?: {
     readonly id: string;

@@ -1,28 +1,24 @@
 /**
- * The walk of one dialogue, read from top to bottom: scene → memory → prompt → plan → attempts → written line → memory →
- * done → sinks. It always answers: whatever fails on the way, a written line is said before the deadline.
+ * The walk of one dialogue, read from top to bottom: scene → memory → recall → prompt → plan → attempts → written line →
+ * memory → done → sinks. It always answers: whatever fails on the way, a written line is said before the deadline.
  */
-import type { HeardLines } from '../cast/heard-lines.ts';
 import type { ConversationMemory } from '../cast/memory.ts';
 import type { DialogueEvent, DialogueOutcome, DialogueRequest } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
-import type { Clock, Logger } from '../core/runtime.ts';
+import type { Clock } from '../core/runtime.ts';
 import type { TurnSink } from '../core/turn.ts';
 import { linkSignals } from '../lib/abort.ts';
 import type { TaskGroup } from '../lib/async.ts';
-import type { Ladder } from './ladder.ts';
 import { Patience } from './patience.ts';
+import { type RecalledParts, tellRecalled } from './recalled.ts';
+import { Remembered } from './remembered.ts';
 import { Reply } from './reply.ts';
 import { type Scene, type SceneParts, setScene } from './scene.ts';
 import { estimateSpeechMs } from './sentences.ts';
 import type { Told } from './walk.ts';
 
-export interface AnswerParts extends SceneParts {
-  readonly ladder: Ladder;
+export interface AnswerParts extends SceneParts, RecalledParts {
   readonly memory: ConversationMemory;
-  readonly heard: HeardLines;
-  readonly clock: Clock;
-  readonly log: Logger;
   readonly sinks: readonly TurnSink[];
   /** Background work that shutdown awaits: keeping what was heard of a line that was cut off. */
   readonly tasks: TaskGroup;
@@ -55,6 +51,7 @@ export async function* answer(
   const told: Told = {
     queueMs: 0,
     ttftMs: null,
+    firstSentenceMonoMs: null,
     source: null,
     finishReason: 'stop',
     attempts: [],
@@ -65,18 +62,20 @@ export async function* answer(
   let outcome: DialogueOutcome | null = null;
   let failure: unknown = null;
   using link = linkSignals(signal);
-  const telling = parts.ladder.tell(request, scene, reply, told, link.signal);
+  const remembered = new Remembered(request, scene, parts, (turn) => (told.nextTurn = turn), link.signal);
+  const telling = tellRecalled(request, scene, reply, told, remembered, parts, link.signal);
   try {
     yield { type: 'accepted', id: request.id, npcId: scene.persona.id, tier: scene.tier };
     let step = telling.next();
     const filler = await fillerWhile(step, patience, scene, parts);
     if (filler !== null) yield filler;
     for (let sentence = await step; !sentence.done; sentence = await step) {
-      const { text, lineId } = sentence.value;
+      const { text, lineId, variantId } = sentence.value;
       const index = reply.committed.length - 1;
       // Recorded as it leaves: a player who hangs up now has heard it.
-      parts.heard.record(scene.listener, scene.persona.id, text, lineId);
+      parts.heard.record(scene.listener, scene.persona.id, text, lineId ?? variantId ?? null);
       ttfsMs ??= sinceMs();
+      told.firstSentenceMonoMs ??= clock.monotonicMs();
       if (request.units === 'token' && lineId === null) {
         for (const word of text.match(/\S+\s*/gu) ?? []) yield { type: 'token', index, text: word };
       }
@@ -85,7 +84,7 @@ export async function* answer(
         index,
         text,
         estMs: estimateSpeechMs(text),
-        source: lineId === null ? 'engine' : 'written',
+        source: lineId === null ? (told.source?.kind ?? 'engine') : 'written',
         ...(lineId === null ? {} : { lineId }),
       };
       step = telling.next();

@@ -7,6 +7,7 @@ import { ServiceError } from '../core/errors.ts';
 import { linkSignals } from '../lib/abort.ts';
 import { type LadderPlan, planLadder } from '../routing/plan.ts';
 import type { Pool } from '../routing/pool.ts';
+import type { Remembered } from './remembered.ts';
 import type { Reply } from './reply.ts';
 import { climb, SECOND_TRY_MIN_MS } from './rung.ts';
 import type { Scene } from './scene.ts';
@@ -58,6 +59,7 @@ export class Ladder {
     scene: Scene,
     reply: Reply,
     told: Told,
+    remembered: Remembered,
     signal: AbortSignal,
   ): AsyncGenerator<SpokenSentence, void> {
     const { clock, spending } = this.#parts;
@@ -79,8 +81,7 @@ export class Ladder {
           }),
         ),
       );
-      const onTurn = (nextTurn: number) => (told.nextTurn = nextTurn);
-      const script = this.#parts.prompts.script(request, scene, onTurn, link.signal);
+      const script = this.#parts.prompts.script(request, scene, remembered, link.signal);
       const walk: Walk = {
         request,
         scene,

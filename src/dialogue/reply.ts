@@ -94,6 +94,31 @@ export class Reply {
     return { kind: 'blocked', rule: verdict.rule };
   }
 
+  /** Whether these sentences, said before to whomever, may be said as this whole reply, word for word. Nothing is noted. */
+  mayAllSay(sentences: readonly string[]): boolean {
+    if (this.committed.length > 0) return false;
+    const { guard, revealedSecrets, recentLines, playerText, limits } = this.#scene;
+    let words = 0;
+    return sentences.every((text, index) => {
+      const maxWords = Math.max(1, limits.maxWords - words);
+      words += countWords(text);
+      const context = {
+        revealedSecrets,
+        recentLines,
+        playerText,
+        maxWords,
+        committed: sentences.slice(0, index),
+      };
+      const verdict = guardSentence(text, guard, context);
+      return verdict.verdict === 'pass' && verdict.text === text;
+    });
+  }
+
+  /** Whether nothing of it was replaced or left out. */
+  get isWhole(): boolean {
+    return this.guardHits.every(({ outcome }) => outcome !== 'replaced');
+  }
+
   /** Adds what one attempt has spent; called once for each, however it ended. */
   addSpent(spent: Usage): void {
     this.#spent = {

@@ -3,22 +3,18 @@
  * that is tried, counted by its own tokenizer and cut to its own context.
  */
 import type { Cast } from '../cast/cast.ts';
-import type { ConversationMemory } from '../cast/memory.ts';
 import { type AssembledPrompt, createPromptAssembler, type PromptAssembler } from '../cast/prompt.ts';
 import type { AdapterAddress } from '../core/adapter.ts';
-import type { DialogueRequest, HistoryTurn } from '../core/dialogue.ts';
+import type { DialogueRequest } from '../core/dialogue.ts';
 import type { GenerateRequest, TokenCounter } from '../core/engine.ts';
-import { ServiceError } from '../core/errors.ts';
-import type { Logger } from '../core/runtime.ts';
 import type { Replica } from '../routing/replica.ts';
 import type { RecentPrefixes } from './recent-prefixes.ts';
+import type { Remembered } from './remembered.ts';
 import type { Reply } from './reply.ts';
 import type { Scene } from './scene.ts';
 
 export interface ScriptParts {
   readonly cast: Cast;
-  readonly memory: ConversationMemory;
-  readonly log: Logger;
   readonly defaultTemperature: number;
   readonly prefixes: RecentPrefixes;
 }
@@ -40,14 +36,8 @@ export class Prompts {
     this.#parts = parts;
   }
 
-  /** Begins one dialogue. `onTurn` gets the number that this turn will have in its conversation. */
-  script(
-    request: DialogueRequest,
-    scene: Scene,
-    onTurn: (nextTurn: number) => void,
-    signal: AbortSignal,
-  ): Script {
-    return new Script(request, scene, this.#parts, (counter) => this.#assembler(counter), onTurn, signal);
+  script(request: DialogueRequest, scene: Scene, remembered: Remembered, signal: AbortSignal): Script {
+    return new Script(request, scene, this.#parts, (counter) => this.#assembler(counter), remembered, signal);
   }
 
   #assembler(counter: TokenCounter): PromptAssembler {
@@ -59,19 +49,13 @@ export class Prompts {
   }
 }
 
-interface Remembered {
-  readonly history: readonly HistoryTurn[];
-  readonly summary: string | null;
-}
-
 export class Script {
   readonly #request: DialogueRequest;
   readonly #scene: Scene;
   readonly #parts: ScriptParts;
   readonly #assembler: (counter: TokenCounter) => PromptAssembler;
-  readonly #onTurn: (nextTurn: number) => void;
+  readonly #remembered: Remembered;
   readonly #signal: AbortSignal;
-  #remembered: Promise<Remembered> | null = null;
   readonly #prompts = new Map<TokenCounter, Promise<AssembledPrompt>>();
 
   constructor(
@@ -79,14 +63,14 @@ export class Script {
     scene: Scene,
     parts: ScriptParts,
     assembler: (counter: TokenCounter) => PromptAssembler,
-    onTurn: (nextTurn: number) => void,
+    remembered: Remembered,
     signal: AbortSignal,
   ) {
     this.#request = request;
     this.#scene = scene;
     this.#parts = parts;
     this.#assembler = assembler;
-    this.#onTurn = onTurn;
+    this.#remembered = remembered;
     this.#signal = signal;
   }
 
@@ -112,8 +96,7 @@ export class Script {
     roll: number,
     adapter: AdapterAddress | null,
   ): GenerateRequest {
-    const { temperature, top_p, min_p, repetition_penalty } = this.#scene.persona.model.sampling ?? {};
-    const base = this.#request.temperature ?? temperature ?? this.#parts.defaultTemperature;
+    const sampling = samplingOf(this.#request, this.#scene, this.#parts.defaultTemperature);
     return {
       requestId: this.#request.id,
       model: replica.model,
@@ -121,10 +104,8 @@ export class Script {
       messages: prompt.messages,
       assistantPrefix: reply.assistantPrefix,
       maxTokens: this.answerTokens,
-      temperature: roll === 0 ? base : Math.min(2, base + REROLL_HOTTER),
-      ...(top_p === undefined ? {} : { topP: top_p }),
-      ...(min_p === undefined ? {} : { minP: min_p }),
-      ...(repetition_penalty === undefined ? {} : { repetitionPenalty: repetition_penalty }),
+      ...sampling,
+      temperature: roll === 0 ? sampling.temperature : Math.min(2, sampling.temperature + REROLL_HOTTER),
       stop: ['\n'],
       priority: this.#request.priority,
       scene: this.#scene.spoken(null, reply.committed),
@@ -134,8 +115,7 @@ export class Script {
   async #assemble(replica: Pick<Replica, 'counter' | 'contextTokens'>): Promise<AssembledPrompt> {
     const scene = this.#scene;
     const { cast } = this.#parts;
-    this.#remembered ??= this.#remember();
-    const { history, summary } = await this.#remembered;
+    const { history, summary } = await this.#remembered.load(this.#signal);
     const context = replica.contextTokens ?? CONTEXT_TOKENS_DEFAULT;
     const prompt = await this.#assembler(replica.counter).assemble(
       {
@@ -157,24 +137,21 @@ export class Script {
     this.#parts.prefixes.note(prefixKeyOf(scene, null), prompt.messages.slice(0, prompt.stableMessageCount));
     return prompt;
   }
+}
 
-  /** A store that cannot be asked costs the memory of this turn, not the answer. */
-  async #remember(): Promise<Remembered> {
-    const { conversationId, id } = this.#request;
-    const { context, persona } = this.#scene;
-    const told: Remembered = { history: context.history, summary: null };
-    if (conversationId === undefined) return told;
-    try {
-      const key = { conversationId, timelineId: context.timelineId, gameTime: context.gameTime ?? null };
-      const window = await this.#parts.memory.recall(key, persona.memory, this.#signal);
-      this.#onTurn(window.nextTurn);
-      return window.history.length > 0 ? window : { ...told, summary: window.summary };
-    } catch (error) {
-      if (this.#signal.aborted) throw error;
-      this.#parts.log.warn('memory.unread', { requestId: id, reason: ServiceError.from(error).message });
-      return told;
-    }
-  }
+/** How the engine chooses its words: as the request says, else the persona, else the service. */
+export function samplingOf(
+  request: DialogueRequest,
+  { persona }: Scene,
+  defaultTemperature: number,
+): Pick<GenerateRequest, 'temperature' | 'topP' | 'minP' | 'repetitionPenalty'> {
+  const { temperature, top_p, min_p, repetition_penalty } = persona.model.sampling ?? {};
+  return {
+    temperature: request.temperature ?? temperature ?? defaultTemperature,
+    ...(top_p === undefined ? {} : { topP: top_p }),
+    ...(min_p === undefined ? {} : { minP: min_p }),
+    ...(repetition_penalty === undefined ? {} : { repetitionPenalty: repetition_penalty }),
+  };
 }
 
 /** What shares a stable prefix, and so belongs at one replica. KV of one adapter is of no use to another. */

@@ -12,6 +12,8 @@ import { ThinkingFilter } from './thinking.ts';
 export interface SpokenSentence {
   readonly text: string;
   readonly lineId: string | null;
+  /** Of the variant that is said again; left out: it is said for the first time. */
+  readonly variantId?: string;
 }
 
 export type SpeechEnd =

@@ -32,6 +32,8 @@ export interface LadderParts {
 export interface Told {
   queueMs: number;
   ttftMs: number | null;
+  /** When the first sentence left. */
+  firstSentenceMonoMs: number | null;
   source: Source | null;
   finishReason: FinishReason;
   /** The number that this turn will have in its conversation; null until the memory was asked. */

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Source } from '../core/dialogue.ts';
+import type { GenerationCost } from '../core/recall.ts';
 
 export interface Variant {
   /** Of its words: 16 hex digits. */
@@ -14,7 +15,7 @@ export interface Variant {
   /** Epoch milliseconds. */
   readonly bornAtMs: number;
   /** What it took to generate, which is what saying it again saves. */
-  readonly took: VariantCost;
+  readonly took: GenerationCost;
 }
 
 /** Who generated it. */
@@ -22,15 +23,6 @@ export type VariantSource = Pick<
   Source,
   'engine' | 'model' | 'modelVersion' | 'adapter' | 'adapterGeneration'
 >;
-
-export interface VariantCost {
-  readonly promptTokens: number;
-  readonly completionTokens: number;
-  /** Integer micro-dollars. */
-  readonly costMicroUsd: number;
-  /** Milliseconds until the first sentence. */
-  readonly ttfsMs: number;
-}
 
 /** No reply is longer: sixty sentences of two kilobytes are not speech. */
 const SENTENCES_MAX = 60;

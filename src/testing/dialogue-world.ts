@@ -9,6 +9,7 @@ import type { AdapterKeeper } from '../core/adapter.ts';
 import type { ConversationStore, ConversationTurn } from '../core/conversation.ts';
 import type { DialogueEvent, DialogueOutcome, DialogueRequest } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
+import type { RecallEvent } from '../core/recall.ts';
 import type { SpendingStore } from '../core/store.ts';
 import type { Turn } from '../core/turn.ts';
 import { type AnswerParts, answer } from '../dialogue/answer.ts';
@@ -17,6 +18,9 @@ import { RecentPrefixes } from '../dialogue/recent-prefixes.ts';
 import { Prompts } from '../dialogue/script.ts';
 import { createWritten } from '../engines/written.ts';
 import { TaskGroup } from '../lib/async.ts';
+import { recallOptionsSchema } from '../recall/options.ts';
+import { Recall } from '../recall/recall.ts';
+import type { SharedTier } from '../recall/shared-tier.ts';
 import type { Admission } from '../routing/admission.ts';
 import { HedgeAllowance } from '../routing/hedge.ts';
 import {
@@ -77,6 +81,8 @@ const LINES = [
 export interface World {
   readonly parts: AnswerParts;
   readonly engine: ScriptedEngine;
+  readonly recall: Recall;
+  readonly recallEvents: readonly RecallEvent[];
   readonly turns: Turn[];
   readonly stored: ConversationTurn[];
   readonly admission: Admission;
@@ -129,6 +135,9 @@ export async function world(
     adapters?: AdapterKeeper;
     /** The adapter that the persona names. */
     adapter?: string;
+    /** Options of the dialogue cache; left out: it is off. */
+    recall?: object;
+    sharedTier?: SharedTier;
   } = {},
 ): Promise<World> {
   const { clock } = realRuntime;
@@ -193,8 +202,6 @@ export async function world(
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
     prompts: new Prompts({
       cast,
-      memory,
-      log: silentLogger,
       defaultTemperature: 0.7,
       prefixes: new RecentPrefixes(),
     }),
@@ -205,8 +212,18 @@ export async function world(
     log: silentLogger,
   });
   const tiers = tiersSchema.parse({});
+  const adapters = options.adapters ?? NO_ADAPTERS;
+  const events: RecallEvent[] = [];
+  const recall = new Recall({
+    options: recallOptionsSchema.parse(options.recall ?? { enabled: false }),
+    shared: options.sharedTier ?? null,
+    clock,
+    onEvent: (event) => void events.push(event),
+  });
   const parts: AnswerParts = {
     cast,
+    recall,
+    recallKey: { cast, pools, adapters, defaultTemperature: 0.7 },
     tiers: {
       ...tiers,
       '3': {
@@ -224,7 +241,18 @@ export async function world(
     sinks: [{ record: (turn) => void turns.push(turn) }],
     tasks: new TaskGroup({ maxTasks: 10, onFailure: (_name, error) => assert.fail(String(error)) }),
   };
-  return { parts, engine, turns, stored, admission, spending, replica: own, twins };
+  return {
+    parts,
+    engine,
+    recall,
+    recallEvents: events,
+    turns,
+    stored,
+    admission,
+    spending,
+    replica: own,
+    twins,
+  };
 }
 
 export function request(changes: Partial<DialogueRequest> = {}): DialogueRequest {

@@ -1,0 +1,147 @@
+/**
+ * The dialogue cache: what was generated once is said again to whoever asks the same, and what is being generated is
+ * shared by all who ask it now. Two tiers: this process, and where there is one a tier that gateways share. Whatever
+ * becomes of either, a question costs at most the shared tier's bound more and is answered.
+ */
+import type { RecallEvent, RecallState } from '../core/recall.ts';
+import type { Clock } from '../core/runtime.ts';
+import { type Flight, Flights } from './flights.ts';
+import { MemoryTier } from './memory-tier.ts';
+import type { RecallOptions } from './options.ts';
+import { Savings } from './savings.ts';
+import type { FlightLease, FlownSentence, SharedTier } from './shared-tier.ts';
+import type { Variant } from './variant.ts';
+
+export interface RecallParts {
+  readonly options: RecallOptions;
+  readonly shared: SharedTier | null;
+  readonly clock: Clock;
+  readonly onEvent: (event: RecallEvent) => void;
+}
+
+/** A generation that somebody else leads, here or at another gateway. */
+export interface Joinable {
+  follow(from: number, signal: AbortSignal): AsyncGenerator<FlownSentence, 'landed' | 'lost'>;
+}
+
+/** The right and duty to generate: each sentence is told, then `landed`, or disposing says that it is lost. */
+export interface Lead extends Disposable {
+  said(sentence: FlownSentence): void;
+  landed(): void;
+}
+
+export type Known =
+  | { readonly kind: 'variants'; readonly variants: readonly Variant[]; readonly isShared: boolean }
+  | { readonly kind: 'join'; readonly flight: Joinable }
+  | { readonly kind: 'lead'; readonly lead: Lead };
+
+export class Recall implements AsyncDisposable {
+  readonly #parts: RecallParts;
+  readonly #memory: MemoryTier;
+  readonly #flights = new Flights();
+  readonly savings = new Savings();
+
+  constructor(parts: RecallParts) {
+    this.#parts = parts;
+    this.#memory = new MemoryTier(parts.options.memoryBytesMax);
+  }
+
+  get options(): RecallOptions {
+    return this.#parts.options;
+  }
+
+  get state(): RecallState {
+    const { bytes, keys, variants, evictions } = this.#memory;
+    const isSharedReachable = this.#parts.shared?.isReachable ?? null;
+    return { bytes, keys, variants, evictions, flights: this.#flights.size, isSharedReachable };
+  }
+
+  note(event: RecallEvent): void {
+    this.savings.note(event);
+    this.#parts.onEvent(event);
+  }
+
+  /** Variants that this process holds, enough of them to be said again; empty otherwise. */
+  recalled(key: string): readonly Variant[] {
+    const variants = this.#memory.get(key, this.#parts.clock.monotonicMs());
+    return variants.length >= this.options.variantsMin ? variants : [];
+  }
+
+  /**
+   * What a question that this process cannot answer finds: a generation to join, variants of the shared tier, or the lead.
+   * `heard` is what the asker was told of this reply already. `isFresh` asks for another answer than those there are.
+   */
+  async board(key: string, heard: readonly string[], isFresh: boolean, signal: AbortSignal): Promise<Known> {
+    const { shared, options } = this.#parts;
+    if (!options.joinEqual) return { kind: 'lead', lead: SOLO };
+    const running = this.#flights.of(key);
+    if (running !== null) {
+      return running.continues(heard) ? { kind: 'join', flight: running } : { kind: 'lead', lead: SOLO };
+    }
+    // Taken before anything is awaited, so that equal questions of one moment find it.
+    const flight = this.#flights.begin(key);
+    for (const text of heard) flight.said({ text, source: UNKNOWN_SOURCE });
+    if (shared === null || isFresh || heard.length > 0) return { kind: 'lead', lead: flight };
+    const look = await shared.look(key, true, signal);
+    if (look.kind === 'variants' && look.variants.length >= options.variantsMin) {
+      flight[Symbol.dispose]();
+      for (const variant of look.variants) this.#remember(key, variant, options.ttlS);
+      return { kind: 'variants', variants: look.variants, isShared: true };
+    }
+    if (look.kind === 'join') {
+      flight[Symbol.dispose]();
+      return { kind: 'join', flight: look.flight };
+    }
+    return { kind: 'lead', lead: look.kind === 'lead' ? both(flight, look.lease) : flight };
+  }
+
+  /** Keeps a whole, unblemished reply. `ttlS`: the persona's own; null: the option's. */
+  keep(key: string, variant: Variant, ttlS: number | null): void {
+    const seconds = ttlS ?? this.options.ttlS;
+    this.#remember(key, variant, seconds);
+    this.#parts.shared?.keep(key, variant, {
+      variantsMax: this.options.variantsMax,
+      ttlMs: seconds * 1_000,
+    });
+  }
+
+  /** Forgets what an NPC said (null: everybody), here and in the shared tier. Resolves to how many keys this process held. */
+  async forget(npcId: string | null, signal: AbortSignal): Promise<number> {
+    const count = this.#memory.forget(npcId);
+    await this.#parts.shared?.forget(npcId, signal);
+    return count;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#parts.shared?.[Symbol.asyncDispose]();
+  }
+
+  #remember(key: string, variant: Variant, ttlS: number): void {
+    const expiresMonoMs = this.#parts.clock.monotonicMs() + ttlS * 1_000;
+    this.#memory.keep(key, variant, expiresMonoMs, this.options.variantsMax);
+  }
+}
+
+/** Of a sentence that a new leader was told by the one before. */
+const UNKNOWN_SOURCE = { engine: '', model: null, modelVersion: null, adapter: null } as const;
+
+/** A generation that nobody joins. */
+const SOLO: Lead = { said: () => {}, landed: () => {}, [Symbol.dispose]: () => {} };
+
+/** Joiners here hear it from the flight, those elsewhere through the lease. */
+function both(flight: Flight, lease: FlightLease): Lead {
+  return {
+    said: (sentence) => {
+      flight.said(sentence);
+      lease.said(sentence.text, sentence.source);
+    },
+    landed: () => {
+      flight.landed();
+      lease.landed();
+    },
+    [Symbol.dispose]: () => {
+      flight[Symbol.dispose]();
+      lease[Symbol.dispose]();
+    },
+  };
+}
