@@ -8,6 +8,7 @@ import { genericPathsDoor } from './embeddings.ts';
 import { healthDoor } from './health.ts';
 import { inferenceDoor } from './inference.ts';
 import { jobsDoor } from './jobs.ts';
+import { learnedLinesDoor } from './learned-lines.ts';
 import { metricsDoor } from './metrics.ts';
 import { npcsDoor } from './npcs.ts';
 import { openAiDoor } from './openai.ts';
@@ -30,6 +31,7 @@ export const doors: readonly Door[] = [
   adminDoor,
   spendingDoor,
   adaptersDoor,
+  learnedLinesDoor,
   openApiDoor,
   consoleDoor,
 ];

@@ -7,6 +7,7 @@ import type { AdapterAdmin } from '../adapters/admin.ts';
 import type { AdapterAbsence } from '../core/adapter.ts';
 import type { DialogueEvent, DialogueRequest, Priority } from '../core/dialogue.ts';
 import type { Jobs } from '../core/job.ts';
+import type { LineDesk } from '../core/learned-line.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import type { IdempotencyStore, KeyStore } from '../core/store.ts';
 import type { Transport } from '../core/transport.ts';
@@ -115,6 +116,8 @@ export interface Services {
   readonly jobs?: Jobs;
   /** LoRA adapters: the registry, and what is published and resident; absent: this process keeps none. */
   readonly adapters?: AdapterAdmin;
+  /** Lines that players heard well, and the designer's word on them; absent: this process learns none. */
+  readonly lines?: LineDesk;
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
   readonly spending: Pick<Spending, 'status' | 'switchOff'>;

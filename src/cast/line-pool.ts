@@ -39,11 +39,12 @@ const SPECIFIC_COOLDOWN_MS = 45_000;
 const PLAYER_NAME_LENGTH_MAX = 40;
 
 export class LinePool {
-  readonly #lists = new Map<string, WrittenLine[]>();
+  readonly #ofFiles: readonly WrittenLine[];
+  readonly #idsOfFiles: ReadonlySet<string>;
   readonly #speakers: ReadonlyMap<string, Speaker>;
   readonly #playerName: string;
-  /** The lines that may be served. */
-  readonly served: readonly WrittenLine[];
+  #lists: ReadonlyMap<string, readonly WrittenLine[]>;
+  #served: readonly WrittenLine[];
 
   /** `playerName` fills `{player}` while the game sends no fact `player.name`. Only approved lines enter. */
   constructor(
@@ -51,18 +52,27 @@ export class LinePool {
     speakers: ReadonlyMap<string, Speaker> = new Map(),
     playerName = 'stranger',
   ) {
-    const served: WrittenLine[] = [];
-    for (const line of lines) {
-      if (line.status !== 'approved') continue;
-      const key = listKey(line.speaker, line.trigger);
-      const list = this.#lists.get(key);
-      if (list === undefined) this.#lists.set(key, [line]);
-      else list.push(line);
-      served.push(line);
-    }
-    this.served = served;
+    this.#ofFiles = lines.filter((line) => line.status === 'approved');
+    this.#idsOfFiles = new Set(lines.map((line) => line.id));
+    this.#served = this.#ofFiles;
+    this.#lists = listsOf(this.#served);
     this.#speakers = speakers;
     this.#playerName = playerName;
+  }
+
+  /** The lines that may be served. */
+  get served(): readonly WrittenLine[] {
+    return this.#served;
+  }
+
+  /**
+   * Replaces all lines that were learned while the service runs; picks that follow know them. A line of a file with the
+   * same id wins, also one that is retired there: it was exported, and edited since.
+   */
+  learn(lines: readonly WrittenLine[]): void {
+    const learned = lines.filter((line) => line.status === 'approved' && !this.#idsOfFiles.has(line.id));
+    this.#served = [...this.#ofFiles, ...learned];
+    this.#lists = listsOf(this.#served);
   }
 
   /** The line to say now. Never fails and never returns an empty text; does not record it as heard. */
@@ -179,6 +189,10 @@ class Choice {
     }
     return tied.at(-1) ?? null;
   }
+}
+
+function listsOf(lines: readonly WrittenLine[]): ReadonlyMap<string, readonly WrittenLine[]> {
+  return Map.groupBy(lines, (line) => listKey(line.speaker, line.trigger));
 }
 
 function listKey(speaker: string, trigger: LineTrigger): string {

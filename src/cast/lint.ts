@@ -110,7 +110,8 @@ function lintPools(reading: CastReading, served: readonly WrittenLine[], finding
   }
 }
 
-function lintLine(line: WrittenLine, reading: CastReading, findings: LintFinding[]): void {
+/** What is wrong with one line by itself: its length, its letters, and whether anybody could ever say it. */
+export function lintLine(line: WrittenLine, reading: CastReading, findings: LintFinding[]): void {
   const words = wordsOf(line.text).length;
   const isCombat = (COMBAT_TRIGGERS as readonly string[]).includes(line.trigger);
   const limit = isCombat ? LINT_LIMITS.combatWords : LINT_LIMITS.talkWords;

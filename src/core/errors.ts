@@ -185,6 +185,20 @@ export const ERRORS = {
     title: 'No job has this id.',
     advice: 'Jobs are kept for jobs.retentionHours after their end.',
   },
+  unknown_line: {
+    status: 404,
+    openai: 'invalid_request_error',
+    retryable: false,
+    title: 'No line has this id.',
+    advice: 'See GET /admin/v1/lines/candidates and /admin/v1/lines/learned.',
+  },
+  line_decided: {
+    status: 409,
+    openai: 'invalid_request_error',
+    retryable: false,
+    title: 'Somebody has decided about this line already.',
+    advice: 'The detail says who and how; nothing was changed.',
+  },
   interrupted: {
     status: 500,
     openai: 'server_error',

@@ -7,6 +7,7 @@ import type { AdapterStore } from './adapter.ts';
 import type { ConversationStore } from './conversation.ts';
 import type { Tier } from './dialogue.ts';
 import type { JobStore } from './job.ts';
+import type { LearnedLineStore } from './learned-line.ts';
 
 /** `game` may ask for dialogue; `operator` may also change the service. Neither contains the other. */
 export const KEY_SCOPES = ['game', 'operator'] as const;
@@ -144,6 +145,7 @@ export interface Store extends AsyncDisposable {
   readonly spending: SpendingStore;
   readonly jobs: JobStore;
   readonly adapters: AdapterStore;
+  readonly learnedLines: LearnedLineStore;
   /** Asks the store for one row. Never throws. */
   health(): Promise<StoreHealth>;
 }

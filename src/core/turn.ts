@@ -27,6 +27,8 @@ export interface Turn {
   readonly personaVersion: number;
   readonly kind: string;
   readonly outcome: DialogueOutcome | null;
+  /** The sentences that went out, also where the player hung up and there is no outcome. */
+  readonly heard?: readonly string[];
   readonly error: ErrorCode | null;
   readonly guardHits: readonly GuardHit[];
   readonly attempts: readonly AttemptRecord[];

@@ -181,4 +181,39 @@ export const MIGRATIONS: readonly Migration[] = [
         .execute();
     },
   },
+  {
+    name: '0008-learned-lines',
+    async apply(db) {
+      await db.schema
+        .createTable('line_evidence')
+        .addColumn('id', 'text', (column) => column.primaryKey().notNull())
+        .addColumn('revision', 'bigint', (column) => column.notNull())
+        .addColumn('heard', 'bigint', (column) => column.notNull())
+        .addColumn('last_at_ms', 'bigint', (column) => column.notNull())
+        .addColumn('evidence_json', 'text', (column) => column.notNull())
+        .execute();
+      await db.schema.createIndex('line_evidence_by_heard').on('line_evidence').column('heard').execute();
+      await db.schema.createIndex('line_evidence_by_age').on('line_evidence').column('last_at_ms').execute();
+      await db.schema
+        .createTable('line_decisions')
+        .addColumn('evidence_id', 'text', (column) => column.primaryKey().notNull())
+        .addColumn('revision', 'bigint', (column) => column.notNull())
+        .addColumn('verdict', 'text', (column) => column.notNull())
+        .addColumn('decided_by', 'text', (column) => column.notNull())
+        .addColumn('at_ms', 'bigint', (column) => column.notNull())
+        .addColumn('heard_json', 'text', (column) => column.notNull())
+        .addColumn('line_prefix', 'text')
+        .addColumn('line_number', 'bigint')
+        .addColumn('wish_json', 'text')
+        .addColumn('retired_by', 'text')
+        .addColumn('retired_at_ms', 'bigint')
+        .execute();
+      await db.schema
+        .createIndex('line_decisions_by_id')
+        .on('line_decisions')
+        .columns(['line_prefix', 'line_number'])
+        .unique()
+        .execute();
+    },
+  },
 ];

@@ -14,6 +14,7 @@ import { StoredConversations } from './conversations.ts';
 import { StoredIdempotency } from './idempotency.ts';
 import { StoredJobs } from './jobs.ts';
 import { StoredKeys } from './keys.ts';
+import { StoredLearnedLines } from './learned-lines.ts';
 import { migrate } from './migrate.ts';
 import { openPostgres } from './postgres.ts';
 import { type Pruned, prune, pruneForever } from './prune.ts';
@@ -91,6 +92,7 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
     spending: new StoredSpending(access),
     jobs: new StoredJobs(access),
     adapters: new StoredAdapters(access),
+    learnedLines: new StoredLearnedLines(access),
     health: () => probe(access),
     prune: (pruneSignal) => prune(access, retentionDays, pruneSignal),
     [Symbol.asyncDispose]: async () => {

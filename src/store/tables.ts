@@ -125,6 +125,31 @@ export interface AdapterFingerprintsTable {
   answers_json: string;
 }
 
+/** A line that engines made and players heard. Its evidence is JSON; what is searched by has a column. */
+export interface LineEvidenceTable {
+  id: string;
+  /** Rises with every note: who merges compares it. */
+  revision: number;
+  heard: number;
+  last_at_ms: number;
+  evidence_json: string;
+}
+
+/** What a designer decided about a line, once. Never deleted: prefix and number make an id that stays taken. */
+export interface LineDecisionsTable {
+  evidence_id: string;
+  revision: number;
+  verdict: 'approved' | 'rejected';
+  decided_by: string;
+  at_ms: number;
+  heard_json: string;
+  line_prefix: string | null;
+  line_number: number | null;
+  wish_json: string | null;
+  retired_by: string | null;
+  retired_at_ms: number | null;
+}
+
 export interface MigrationsTable {
   name: string;
   applied_at_ms: number;
@@ -142,5 +167,7 @@ export interface Tables {
   adapters: AdaptersTable;
   desired_adapters: DesiredAdaptersTable;
   adapter_fingerprints: AdapterFingerprintsTable;
+  line_evidence: LineEvidenceTable;
+  line_decisions: LineDecisionsTable;
   greenroom_migrations: MigrationsTable;
 }

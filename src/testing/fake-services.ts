@@ -31,6 +31,7 @@ export interface FakeOptions {
   readonly shortWork?: Services['shortWork'];
   readonly jobs?: (store: Store) => Services['jobs'];
   readonly adapters?: (store: Store) => Services['adapters'];
+  readonly lines?: (store: Store) => Services['lines'];
 }
 
 export const SMALL_LIMITS: DoorLimits = {
@@ -106,6 +107,7 @@ export function fakeServices(options: FakeOptions): FakeServices {
     ...(options.shortWork === undefined ? {} : { shortWork: options.shortWork }),
     ...jobsOf(options),
     ...adaptersOf(options),
+    ...linesOf(options),
     keys: store.keys,
     idempotency: store.idempotency,
     spending: {
@@ -156,4 +158,9 @@ function jobsOf({ jobs, store }: FakeOptions): Pick<Services, 'jobs'> {
 function adaptersOf({ adapters, store }: FakeOptions): Pick<Services, 'adapters'> {
   const made = adapters?.(store);
   return made === undefined ? {} : { adapters: made };
+}
+
+function linesOf({ lines, store }: FakeOptions): Pick<Services, 'lines'> {
+  const made = lines?.(store);
+  return made === undefined ? {} : { lines: made };
 }
