@@ -3,6 +3,8 @@
  * header, each further one an entry. It says who asks whom what and when, never what a server should answer, so any
  * server can be judged by it. `README.md` beside this file is the description for people.
  */
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 
 export const TRACE_SCHEMA = 'greenroom.npc-trace/1';
 
@@ -97,4 +99,67 @@ export interface SayOutcome {
   readonly completionTokens: number;
   readonly costUsd: number;
   readonly text: string;
+}
+
+/** A whole trace in memory. */
+export interface Trace {
+  readonly header: TraceHeader;
+  /** In the order of `atMs`. */
+  readonly entries: readonly TraceEntry[];
+}
+
+/** The trace as JSON lines, the header first; the same trace gives the same bytes. */
+export function formatTrace({ header, entries }: Trace): string {
+  return `${[header, ...entries].map((line) => JSON.stringify(line)).join('\n')}\n`;
+}
+
+/**
+ * Reads JSON lines. Throws with the number of the first line that is no JSON, is of another schema, names a prefix that
+ * the header lacks, or goes back in time.
+ */
+export function parseTrace(text: string): Trace {
+  const lines = text.split('\n').filter((line) => line !== '');
+  const header = parseLine(lines[0] ?? '', 1) as TraceHeader;
+  if (header.schema !== TRACE_SCHEMA)
+    throw new Error(`line 1: schema is ${JSON.stringify(header.schema)}; expected ${TRACE_SCHEMA}`);
+  const prefixes = new Set(header.prefixes.map(({ id }) => id));
+  let lastMs = 0;
+  const entries = lines.slice(1).map((line, index) => {
+    const number = index + 2;
+    const entry = parseLine(line, number) as TraceEntry;
+    if (!['say', 'hint', 'reconnect'].includes(entry.kind))
+      throw new Error(
+        `line ${number}: kind is ${JSON.stringify(entry.kind)}; expected say, hint or reconnect`,
+      );
+    if (!(entry.atMs >= lastMs)) throw new Error(`line ${number}: atMs is ${entry.atMs}, after ${lastMs}`);
+    if (entry.kind === 'say' && !prefixes.has(entry.prefix))
+      throw new Error(`line ${number}: no prefix ${JSON.stringify(entry.prefix)} in the header`);
+    lastMs = entry.atMs;
+    return entry;
+  });
+  return { header, entries };
+}
+
+/** Reads a trace file; one that ends with `.gz` is unpacked. Throws as `parseTrace` does, and when it cannot be read. */
+export function readTrace(path: string): Trace {
+  const bytes = readFileSync(path);
+  return parseTrace((path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8'));
+}
+
+/** All messages that a server which takes chat is sent for an entry. Throws when the header lacks its prefix. */
+export function messagesOf(header: TraceHeader, entry: SayEntry): readonly TraceMessage[] {
+  const prefix = header.prefixes.find(({ id }) => id === entry.prefix);
+  if (prefix === undefined)
+    throw new Error(`${entry.id}: no prefix ${JSON.stringify(entry.prefix)} in the header`);
+  return [...prefix.messages, ...entry.messages];
+}
+
+function parseLine(line: string, number: number): unknown {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value === 'object' && value !== null) return value;
+  } catch (error) {
+    throw new Error(`line ${number} is not JSON: ${(error as Error).message}`);
+  }
+  throw new Error(`line ${number}: expected a JSON object`);
 }
