@@ -24,6 +24,8 @@ export const HEARD_LIMITS: HeardLimits = {
 const TEXT_LENGTH_MAX = 240;
 /** Lines marked `once` for the world, remembered at most this many. */
 const WORLD_LINES_MAX = 20_000;
+/** Sentences that a line for many ears is held against: a crowd has mostly heard the same ones. */
+const TEXTS_OF_MANY_MAX = 64;
 
 interface Listener {
   /** Line id to monotonic ms; insertion order is age. */
@@ -58,6 +60,16 @@ export class HeardLines {
     return this.#listeners.get(listener)?.lines.get(lineId) ?? null;
   }
 
+  /** When one of these last heard the line; null when none has. */
+  lastHeardByAnyMs(listeners: readonly string[], lineId: string): number | null {
+    let latest: number | null = null;
+    for (const listener of listeners) {
+      const heardMs = this.lastHeardMs(listener, lineId);
+      if (heardMs !== null && (latest === null || heardMs > latest)) latest = heardMs;
+    }
+    return latest;
+  }
+
   /** Whether anyone has heard the line since the start. */
   wasHeardByAnyone(lineId: string): boolean {
     return this.#world.has(lineId);
@@ -66,6 +78,27 @@ export class HeardLines {
   /** The last sentences that this player heard from this NPC, oldest first. */
   recentTexts(listener: string, npcId: string): readonly string[] {
     return this.#listeners.get(listener)?.texts.get(npcId) ?? [];
+  }
+
+  /** The last different sentences that any of these heard from this NPC, at most 64: the newest of each of them first. */
+  recentTextsOfAny(listeners: readonly string[], npcId: string): readonly string[] {
+    const [only] = listeners;
+    if (listeners.length === 1 && only !== undefined) return this.recentTexts(only, npcId);
+    const texts = new Set<string>();
+    const heard = listeners.map((listener) => this.recentTexts(listener, npcId));
+    const longest = Math.max(0, ...heard.map(({ length }) => length));
+    for (let age = 1; age <= longest; age++)
+      for (const own of heard) {
+        const text = own.at(-age);
+        if (text !== undefined) texts.add(text);
+        if (texts.size >= TEXTS_OF_MANY_MAX) return [...texts];
+      }
+    return [...texts];
+  }
+
+  /** As `record`, for each of these. */
+  recordForAll(listeners: readonly string[], npcId: string, text: string, lineId: string | null): void {
+    for (const listener of listeners) this.record(listener, npcId, text, lineId);
   }
 
   /** Notes that the player heard a sentence of the NPC; `lineId` when it was a written one. */
@@ -98,6 +131,23 @@ export class HeardLines {
 /** The key to remember by: the player, or all anonymous listeners of one NPC together. */
 export function listenerKey(playerId: string | null, npcId: string): string {
   return playerId === null ? `anonymous near ${npcId}` : `player ${playerId}`;
+}
+
+/** The keys of all who hear a line of this NPC; at least one, each once. */
+export function listenerKeys(
+  playerId: string | null,
+  others: readonly string[],
+  npcId: string,
+): readonly string[] {
+  const players = playersHearing(playerId, others);
+  return players.length === 0
+    ? [listenerKey(null, npcId)]
+    : players.map((player) => listenerKey(player, npcId));
+}
+
+/** The players that are known to hear a line, each once. */
+export function playersHearing(playerId: string | null, others: readonly string[]): readonly string[] {
+  return [...new Set(playerId === null ? others : [playerId, ...others])];
 }
 
 function dropOldest(collection: Map<string, unknown> | Set<string>, sizeMax: number): void {

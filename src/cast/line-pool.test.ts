@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { CAUSES, TRIGGERS } from '../core/dialogue.ts';
 import type { Clock } from '../core/runtime.ts';
-import { HeardLines, listenerKey } from './heard-lines.ts';
+import { HeardLines, listenerKey, listenerKeys } from './heard-lines.ts';
 import { LinePool, type LineQuery } from './line-pool.ts';
 import { parseLinesCsv } from './written-lines.ts';
 
@@ -83,6 +83,27 @@ test('of equals, the line that this player heard longest ago is chosen, for each
   for (const round of rounds) assert.deepEqual([...round].sort(), ['a', 'b', 'c']);
   assert.deepEqual(rounds[1], rounds[0], 'the order of being heard is the order of being said again');
   assert.equal(heard.lastHeardMs(listenerKey('bob', 'wick'), 'a'), null);
+});
+
+test('a line for many is the one that was heard longest ago by any of them, and `once` is once for each', () => {
+  const clock = new HandClock();
+  const heard = new HeardLines(clock);
+  const pool = poolOf('a,zombie,spot,One.\nb,zombie,spot,Two.\nc,zombie,spot,Three.\n');
+  for (const [player, lineId] of [
+    ['bob', 'a'],
+    ['ada', 'b'],
+    ['eve', 'c'],
+  ] as const) {
+    clock.ms += 1_000;
+    heard.record(listenerKey(player, 'wick'), 'wick', lineId, lineId);
+  }
+  assert.equal(pool.pick({ ...QUERY, listeners: ['bob', 'eve'] }, heard).id, 'a');
+  assert.equal(pool.pick({ ...QUERY, playerId: null, listeners: ['bob', 'ada'] }, heard).id, 'c');
+  heard.recordForAll(listenerKeys('ada', ['bob', 'eve'], 'wick'), 'wick', 'One.', 'a');
+  assert.equal(pool.pick({ ...QUERY, playerId: 'eve' }, heard).id, 'b', 'each of them has heard it');
+
+  const single = poolOf('a,zombie,spot,One.,,,,player\nb,zombie,spot,Two.\n');
+  assert.equal(single.pick({ ...QUERY, playerId: 'dan', listeners: ['eve'] }, heard).id, 'b');
 });
 
 test('the same player, NPC and moment draw the same line; weights draw more often', () => {

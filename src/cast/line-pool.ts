@@ -3,14 +3,14 @@
  * under a millisecond. Lines are indexed by speaker and trigger; a pick looks at one list for each pool it widens to.
  *
  * Rules: (1) trigger matches, all conditions true, not cooling down, not spent, not yet said in this reply; (2) most
- * satisfied conditions; (3) of those the one this player heard longest ago, ties by weight with a seed from (player,
- * NPC, time bucket); (4) who commits the line records it in HeardLines; (5) none left: persona → type → common, then
- * the same again without cooldowns, then a grunt.
+ * satisfied conditions; (3) of those the one that all who hear it now heard longest ago, ties by weight with a seed from
+ * (player, NPC, time bucket); (4) who commits the line records it in HeardLines for each of them; (5) none left: persona →
+ * type → common, then the same again without cooldowns, then a grunt.
  */
 import type { SpokenScene } from '../core/engine.ts';
 import { type FactLookup, type FactValue, holds } from './conditions.ts';
 import { gruntsOf } from './grunts.ts';
-import { type HeardLines, listenerKey } from './heard-lines.ts';
+import { type HeardLines, listenerKeys } from './heard-lines.ts';
 import { type Persona, RATINGS, type Rating } from './persona.ts';
 import { seededUnit } from './seeded.ts';
 import { COMMON_SPEAKER, type LineTrigger, type WrittenLine } from './written-lines.ts';
@@ -107,7 +107,7 @@ class Choice {
   readonly seed: string;
   readonly #query: LineQuery;
   readonly #heard: HeardLines;
-  readonly #listener: string;
+  readonly #listeners: readonly string[];
   readonly #nowMs: number;
   readonly #committed: ReadonlySet<string>;
   readonly #ratingMax: number;
@@ -117,13 +117,13 @@ class Choice {
   constructor(query: LineQuery, heard: HeardLines, ratingMax: Rating | null, playerName: string) {
     this.#query = query;
     this.#heard = heard;
-    this.#listener = listenerKey(query.playerId, query.npcId);
+    this.#listeners = listenerKeys(query.playerId, query.listeners ?? [], query.npcId);
     this.#nowMs = heard.nowMs();
     this.#committed = new Set(query.committed.map(sameness));
     this.#ratingMax = ratingMax === null ? RATINGS.length : RATINGS.indexOf(ratingMax);
     const given = query.facts.find((fact) => fact.key === 'player.name')?.value;
     this.#playerName = spokenName(given) ?? playerName;
-    this.seed = `${this.#listener}|${query.npcId}|${Math.floor(this.#nowMs / TIME_BUCKET_MS)}`;
+    this.seed = `${this.#listeners[0]}|${query.npcId}|${Math.floor(this.#nowMs / TIME_BUCKET_MS)}`;
   }
 
   spoken(line: WrittenLine): string {
@@ -142,7 +142,7 @@ class Choice {
     for (const line of list) {
       const score = this.#score(line);
       if (score < bestScore || score < 0) continue;
-      const heardMs = this.#heard.lastHeardMs(this.#listener, line.id) ?? Number.NEGATIVE_INFINITY;
+      const heardMs = this.#heard.lastHeardByAnyMs(this.#listeners, line.id) ?? Number.NEGATIVE_INFINITY;
       if (!this.#isFree(line, heardMs, strict)) continue;
       if (score > bestScore || heardMs < bestHeardMs) {
         bestScore = score;

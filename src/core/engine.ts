@@ -15,6 +15,8 @@ export interface SpokenScene {
   readonly npcId: string;
   readonly tier: Tier;
   readonly playerId: string | null;
+  /** Players who hear it besides; left out: none. */
+  readonly listeners?: readonly string[];
   readonly trigger: Trigger | null;
   readonly cause: Cause | null;
   readonly mood: string | null;
