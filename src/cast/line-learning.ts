@@ -225,7 +225,8 @@ export class LineLearning implements LineDesk, TurnSink {
 
   async #forget(): Promise<void> {
     const { store, clock } = this.#parts;
-    await store.forget({ lastBeforeMs: clock.nowMs() - EVIDENCE_KEPT_MS, countMax: EVIDENCE_ROWS_MAX });
+    const ask = { lastBeforeMs: clock.nowMs() - EVIDENCE_KEPT_MS, countMax: EVIDENCE_ROWS_MAX };
+    while ((await store.forget(ask)) > 0);
   }
 
   async #evidenceOf(id: string): Promise<LineEvidence> {

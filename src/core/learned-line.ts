@@ -159,7 +159,7 @@ export interface LearnedLineStore {
   retire(lineId: string, by: string, atMs: number): Promise<LearnedLine | null>;
   /** Changes whenever a decision is added or changed, at any gateway. */
   stamp(): Promise<string>;
-  /** Forgets evidence not heard since, and beyond `countMax` what was heard longest ago. Decisions stay. */
+  /** Forgets some evidence not heard since, and beyond `countMax` what was heard longest ago; 0: no more to forget. Decisions stay. */
   forget(ask: { readonly lastBeforeMs: number; readonly countMax: number }): Promise<number>;
 }
 

@@ -22,6 +22,7 @@ const BATCH_ROWS = 100;
 /** Gateways that note the same lines at one instant; each round at least one of them gets through. */
 const ROUNDS_MAX = 20;
 const DECISIONS_MAX = 20_000;
+const FORGET_ROWS = 500;
 
 export class StoredLearnedLines implements LearnedLineStore {
   readonly #access: Access;
@@ -233,10 +234,13 @@ export class StoredLearnedLines implements LearnedLineStore {
 
   async forget(ask: { readonly lastBeforeMs: number; readonly countMax: number }): Promise<number> {
     const { numAffectedRows } = await this.#access.run('forget_lines', (db) =>
+      // A part at a time, each short: whoever asks comes again.
       sql`delete from line_evidence where id in (
-          select id from line_evidence where last_at_ms < ${ask.lastBeforeMs}
+          select id from (select id from line_evidence where last_at_ms < ${ask.lastBeforeMs}
+            order by last_at_ms limit ${FORGET_ROWS}) old
           union
-          select id from (select id from line_evidence order by last_at_ms desc, id limit ${BATCH_ROWS * 10} offset ${ask.countMax}) surplus
+          select id from (select id from line_evidence order by last_at_ms desc, id
+            limit ${FORGET_ROWS} offset ${ask.countMax}) surplus
         )`.execute(db),
     );
     return Number(numAffectedRows ?? 0n);

@@ -5,6 +5,7 @@ import { realRuntime } from '../runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import { adapterStoreConformance } from '../testing/adapter-store-conformance.ts';
 import { jobConformance } from '../testing/job-conformance.ts';
+import { learnedLineConformance } from '../testing/learned-line-conformance.ts';
 import { POSTGRES_MISSING, startPostgres, type TestPostgres } from '../testing/postgres.ts';
 import { spendingConformance } from '../testing/spending-conformance.ts';
 import { type OpenStoreAt, rejectsWith, said, storeConformance } from '../testing/store-conformance.ts';
@@ -29,6 +30,7 @@ describe('the store on PostgreSQL', { skip: postgres === null ? POSTGRES_MISSING
   spendingConformance(openAt, 8);
   jobConformance(openAt, 8);
   adapterStoreConformance(openAt, 1_500);
+  learnedLineConformance(openAt, 8);
 
   it('makes the tables once when many gateways start at one instant', async () => {
     const url = await postgres.freshUrl();

@@ -11,6 +11,7 @@ import { realRuntime } from '../runtime.ts';
 import { silentLogger } from '../telemetry/log.ts';
 import { adapterStoreConformance } from '../testing/adapter-store-conformance.ts';
 import { jobConformance } from '../testing/job-conformance.ts';
+import { learnedLineConformance } from '../testing/learned-line-conformance.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { spendingConformance } from '../testing/spending-conformance.ts';
 import { type OpenStoreAt, rejectsWith, said, storeConformance } from '../testing/store-conformance.ts';
@@ -36,6 +37,7 @@ describe('the store in an SQLite file', () => {
   spendingConformance(openAt, 25);
   jobConformance(openAt, 25);
   adapterStoreConformance(openAt, 10_000);
+  learnedLineConformance(openAt, 40);
 
   it('has every acknowledged turn after kill -9, and takes over what the dead process was answering', async () => {
     const directory = path.join(root, 'killed');
