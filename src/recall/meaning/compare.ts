@@ -1,0 +1,118 @@
+/**
+ * How near two frames are. Each item looks for its counterpart in the other; what finds none costs its weight, whatever
+ * else the two share: a long sentence that differs in one thing differs. Some differences cost everything: a denial, a
+ * number, a direction, who does it to whom. Symmetric: the two are put in order first.
+ */
+import type { Frame, Item } from './frame.ts';
+
+/** A word of this length or more may be misspelt and still be known. */
+const SPELLING_LENGTH_MIN = 6;
+const SPELLING_COST = 0.4;
+/** "Stands" for "is": said, though less well than by itself. */
+const LOOSE_COST = 0.05;
+
+/** 0: never the same; else 1 / (1 + cost of what differs); 1 when nothing does. */
+export function likeness(a: Frame, b: Frame): number {
+  const cost = costBetween(a, b);
+  return cost === null ? 0 : 1 / (1 + cost);
+}
+
+interface Pair {
+  readonly mine: number;
+  readonly theirs: number;
+}
+
+/** Null: a difference that no likeness outweighs. */
+function costBetween(a: Frame, b: Frame): number | null {
+  if (isTimeShifted(a, b)) return null;
+  if (a.items.length > b.items.length || (a.items.length === b.items.length && keyOf(a) > keyOf(b)))
+    return costBetween(b, a);
+  const isUsed = new Uint8Array(b.items.length);
+  const pairs: Pair[] = [];
+  let cost = 0;
+  for (const [mine, item] of a.items.entries()) {
+    let best = -1;
+    let bestCost = Number.POSITIVE_INFINITY;
+    for (const [theirs, other] of b.items.entries()) {
+      if (isUsed[theirs] === 1) continue;
+      const between = itemCost(item, other);
+      if (between !== null && between < bestCost) {
+        best = theirs;
+        bestCost = between;
+      }
+    }
+    if (best === -1) {
+      if (item.isDecisive || item.denials > 0) return null;
+      cost += item.weight;
+      continue;
+    }
+    isUsed[best] = 1;
+    if (item.denials !== b.items[best]?.denials) return null;
+    pairs.push({ mine, theirs: best });
+    cost += bestCost;
+  }
+  for (const [theirs, other] of b.items.entries()) {
+    if (isUsed[theirs] === 1) continue;
+    if (other.isDecisive || other.denials > 0) return null;
+    cost += other.weight;
+  }
+  return isSwapped(a, b, pairs) ? null : cost;
+}
+
+/** "Was here" and "is here". */
+function isTimeShifted(a: Frame, b: Frame): boolean {
+  return (a.isPast && !a.isPresent && b.isPresent && !b.isPast) || (b.isPast && !b.isPresent && a.isPresent && !a.isPast);
+}
+
+/** Null: they are not counterparts. */
+function itemCost(a: Item, b: Item): number | null {
+  if (a.isPlural !== null && b.isPlural !== null && a.isPlural !== b.isPlural) return null;
+  if (a.gender !== null && b.gender !== null && a.gender !== b.gender) return null;
+  if (!meets(a.ties, b.ties)) return null;
+  if (meets(a.concepts, b.concepts)) {
+    if (a.written === null || b.written === null || a.written === b.written)
+      return a.isBeing === b.isBeing ? 0 : LOOSE_COST;
+    return /s$/.test(a.written) === /s$/.test(b.written) ? 0 : VERB_OR_MANY_COST;
+  }
+  if (a.written !== null && b.written !== null && isMisspelt(a.written, b.written)) return SPELLING_COST;
+  return null;
+}
+
+/** "wobbles" and "wobbled" are one verb, "urchins" and "urchin" are not one child; without a list nobody can tell. */
+const VERB_OR_MANY_COST = 0.6;
+
+function meets(a: readonly string[], b: readonly string[]): boolean {
+  for (const one of a) if (b.includes(one)) return true;
+  return false;
+}
+
+/** Whether two things that are tied alike stand in another order here than there: who did it to whom. */
+function isSwapped(a: Frame, b: Frame, pairs: readonly Pair[]): boolean {
+  const last = new Map<string, number>();
+  for (const { mine, theirs } of pairs) {
+    if (a.items[mine]?.isBeing === true || b.items[theirs]?.isBeing === true) continue;
+    const tie = a.items[mine]?.ties[0] ?? 'core';
+    if (tie === 'manner') continue;
+    if (theirs < (last.get(tie) ?? -1)) return true;
+    last.set(tie, theirs);
+  }
+  return false;
+}
+
+/** One letter left out, doubled or changed, or two exchanged, within a word; never its first letter, nor a prefix. */
+function isMisspelt(a: string, b: string): boolean {
+  if (a.length > b.length) return isMisspelt(b, a);
+  if (a.length < SPELLING_LENGTH_MIN || b.length - a.length > 1 || a[0] !== b[0]) return false;
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at += 1;
+  const [restA, restB] = [a.slice(at), b.slice(at)];
+  if (a.length < b.length) return restA === restB.slice(1);
+  return (
+    restA.slice(1) === restB.slice(1) ||
+    (restA[0] === restB[1] && restA[1] === restB[0] && restA.slice(2) === restB.slice(2))
+  );
+}
+
+function keyOf(frame: Frame): string {
+  return frame.items.map((item) => `${item.concepts[0]}${item.ties[0]}${item.denials}`).join(' ');
+}
