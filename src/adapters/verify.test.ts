@@ -55,6 +55,23 @@ test('answers follow the kept ones, where the base would have said something els
   assert.equal(follows(base, base, base), false, 'what tells nothing proves nothing');
 });
 
+test('a load that lied is found out where a broken stream made the base seem silent', async () => {
+  const silent = [base[0] ?? '', base[1] ?? '', base[2] ?? '', ''];
+  const at = new ProbedReplica({
+    name: 'gpu-1',
+    scope: 'double/base',
+    probe: (prompt, adapter) => {
+      const index = PROBES.indexOf(prompt as (typeof PROBES)[number]);
+      return Promise.resolve((adapter === null ? silent : base)[index] ?? '');
+    },
+  });
+  await at.learnBase(never);
+  await assert.rejects(
+    new Verifier(new MemoryAdapterStore()).verify(at, ask, never),
+    /answers as the base does/,
+  );
+});
+
 test('the first time its words are kept, and later they must come again', async () => {
   const store = new MemoryAdapterStore();
   const verifier = new Verifier(store);

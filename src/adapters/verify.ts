@@ -6,7 +6,8 @@
  * Greedy text is not bit-stable: another batch size changes the last digit of a logit, and where two tokens stand close the
  * text parts there and never meets again. So an answer need not be equal to the kept one: it must follow it beyond the place
  * where the base would have said something else, by a dozen characters or to its end, on half of the questions that tell
- * the two apart; and it must follow no other adapter's answers further than its own.
+ * the two apart; and it must follow no other adapter's answers further than its own. A question to which the base said
+ * nothing at all tells nothing: silence is how a spoiled stream looks.
  */
 import type { AdapterAddress, AdapterFingerprint, AdapterStore } from '../core/adapter.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -98,7 +99,7 @@ export class Verifier {
     }
     const refuse = (reason: string) =>
       new ServiceError('adapter_failed', `${ask.address.engineName} at ${at.replica.name}: ${reason}`);
-    if (answers.every((answer, index) => answer === base[index]))
+    if (answers.every((answer, index) => base[index] === '' || answer === base[index]))
       throw refuse('the engine says that it is loaded, and it answers as the base does');
     if (kept === null && !(await differsTwice(at, ask.address, { indexes, base, answers }, signal)))
       throw refuse(
@@ -186,7 +187,8 @@ async function differsTwice(
 ): Promise<boolean> {
   for (const [place, index] of first.indexes.entries()) {
     const answer = first.answers[place] ?? '';
-    if (answer === '' || answer === first.base[place]) continue;
+    const base = first.base[place] ?? '';
+    if (answer === '' || base === '' || answer === base) continue;
     if ((await at.answer(index, address, signal)) === answer) return true;
   }
   return false;
@@ -202,7 +204,7 @@ export function follows(
   let following = 0;
   for (const [index, wanted] of expected.entries()) {
     const parting = sharedLength(wanted, base[index] ?? '');
-    if (wanted === base[index]) continue;
+    if (base[index] === '' || wanted === base[index]) continue;
     telling += 1;
     const answer = answers[index] ?? '';
     if (answer === wanted) following += 1;

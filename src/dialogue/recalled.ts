@@ -32,6 +32,8 @@ export interface RecalledParts {
 
 /** A conversation whose memory takes longer to read is answered without a look into the cache. */
 const MEMORY_WAIT_MS = 25;
+/** And never more than this share of the time that is left. */
+const MEMORY_WAIT_SHARE = 0.1;
 /** A joiner stops waiting this long before its deadline, so that a written line still leaves in time. */
 const JOIN_RESERVE_MS = 14;
 /** Leaders who left, one after another, before a joiner goes its own way. */
@@ -50,7 +52,8 @@ export async function* tellRecalled(
   const { recall, ladder } = parts;
   const climb = () => ladder.tell(request, scene, reply, told, remembered, signal);
   const bypass = scene.playerText === '' || !recall.options.enabled;
-  const memories = bypass ? null : await within(remembered, request, parts.clock, signal);
+  const leftMs = () => request.receivedMonoMs + scene.deadlineMs - parts.clock.monotonicMs();
+  const memories = bypass ? null : await within(remembered, request, leftMs(), parts.clock, signal);
   const known = memories === null ? null : recallKeyOf(request, scene, memories, parts.recallKey);
   const note = (outcome: RecallEvent['outcome'], saved: Variant['took'] | null) =>
     recall.note({ outcome, npcId: scene.persona.id, kind: scene.persona.monster_type, saved });
@@ -91,9 +94,10 @@ export async function* tellRecalled(
   yield* climb();
 }
 
-/** The variant that this player heard longest ago, or never, and that may be said to them now. */
+/** The variant that all who hear it now heard longest ago, or never, and that may be said to them now. */
 function choose(variants: readonly Variant[], scene: Scene, reply: Reply, heard: HeardLines): Variant | null {
-  const lastHeardMs = ({ id }: Variant) => heard.lastHeardMs(scene.listener, id) ?? Number.NEGATIVE_INFINITY;
+  const lastHeardMs = ({ id }: Variant) =>
+    heard.lastHeardByAnyMs(scene.listeners, id) ?? Number.NEGATIVE_INFINITY;
   const ordered =
     variants.length < 2 ? variants : variants.toSorted((a, b) => lastHeardMs(a) - lastHeardMs(b));
   return ordered.find((variant) => reply.mayAllSay(variant.sentences)) ?? null;
@@ -217,11 +221,14 @@ function keep(
 async function within(
   remembered: Remembered,
   request: DialogueRequest,
+  leftMs: number,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Memories | null> {
   if (request.conversationId === undefined) return await remembered.load(signal);
+  const waitMs = Math.min(MEMORY_WAIT_MS, leftMs * MEMORY_WAIT_SHARE);
+  if (waitMs < 1) return null;
   const { promise: late, resolve } = Promise.withResolvers<null>();
-  using _timer = clock.timer(MEMORY_WAIT_MS, () => resolve(null));
+  using _timer = clock.timer(waitMs, () => resolve(null));
   return await Promise.race([remembered.load(signal), late]);
 }
