@@ -27,6 +27,7 @@ import { Ladder } from './dialogue/ladder.ts';
 import { prepareNpcs } from './dialogue/prepare.ts';
 import { RecentPrefixes } from './dialogue/recent-prefixes.ts';
 import { Prompts } from './dialogue/script.ts';
+import { Voices } from './dialogue/voices.ts';
 import { createTensorEngine } from './engines/oip.ts';
 import { estimateTokens } from './engines/token-counter.ts';
 import type { TransportOptions } from './engines/transport.ts';
@@ -209,6 +210,7 @@ export async function createService(
     },
     tiers: config.tiers,
     heard,
+    voices: new Voices(config.voices, { clock }),
     playerCharsMax: config.limits.playerCharsMax,
     ladder,
     memory,

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { adaptersOptionsSchema } from '../adapters/options.ts';
 import { embeddingModelsSchema, pathsSchema, visionSchema } from '../api/short-work-options.ts';
+import { voicesOptionsSchema } from '../dialogue/voices-options.ts';
 import { embeddedOptionsSchema } from '../embedded/options.ts';
 import type { DriverDefinition } from '../engines/driver.ts';
 import { DRIVERS, type EngineKind } from '../engines/index.ts';
@@ -262,6 +263,7 @@ export const configSchema = z.strictObject({
   adapters: adaptersOptionsSchema
     .prefault({})
     .describe('LoRA adapters: where they are kept, how they come to engines.'),
+  voices: voicesOptionsSchema,
   recall: recallOptionsSchema.prefault({}).describe('The dialogue cache: lines that are said again.'),
   temperature: z
     .number()

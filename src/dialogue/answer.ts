@@ -6,9 +6,10 @@ import type { ConversationMemory } from '../cast/memory.ts';
 import type { DialogueEvent, DialogueOutcome, DialogueRequest } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
-import type { TurnSink } from '../core/turn.ts';
+import type { Turn, TurnSink } from '../core/turn.ts';
 import { linkSignals } from '../lib/abort.ts';
 import type { TaskGroup } from '../lib/async.ts';
+import { type CrowdParts, keepSilent, noteHeard, voiceOf } from './crowd.ts';
 import { Patience } from './patience.ts';
 import { type RecalledParts, tellRecalled } from './recalled.ts';
 import { Remembered } from './remembered.ts';
@@ -17,7 +18,7 @@ import { type Scene, type SceneParts, setScene } from './scene.ts';
 import { estimateSpeechMs } from './sentences.ts';
 import type { Told } from './walk.ts';
 
-export interface AnswerParts extends SceneParts, RecalledParts {
+export interface AnswerParts extends SceneParts, RecalledParts, CrowdParts {
   readonly memory: ConversationMemory;
   readonly sinks: readonly TurnSink[];
   /** Background work that shutdown awaits: keeping what was heard of a line that was cut off. */
@@ -47,6 +48,12 @@ export async function* answer(
   const scene = setScene(request, parts);
   const reply = new Reply(scene.reply);
   parts.ladder.poolsOf(request, scene);
+  const decision = voiceOf(request, scene, parts.voices);
+  if (decision !== null && 'reason' in decision)
+    return yield* keepSilent(request, scene, decision, sinceMs, (silence) =>
+      record(request, scene, silence, NOTHING_DONE, parts),
+    );
+  using voice = decision;
   using patience = patienceOf(request, scene, clock);
   const told: Told = {
     queueMs: 0,
@@ -67,13 +74,15 @@ export async function* answer(
   try {
     yield { type: 'accepted', id: request.id, npcId: scene.persona.id, tier: scene.tier };
     let step = telling.next();
-    const filler = await fillerWhile(step, patience, scene, parts);
+    const filler = await fillerWhile(step, patience, request, scene, parts);
     if (filler !== null) yield filler;
     for (let sentence = await step; !sentence.done; sentence = await step) {
       const { text, lineId, variantId } = sentence.value;
       const index = reply.committed.length - 1;
       // Recorded as it leaves: a player who hangs up now has heard it.
-      parts.heard.record(scene.listener, scene.persona.id, text, lineId ?? variantId ?? null);
+      noteHeard(request, scene, text, lineId ?? variantId ?? null, parts);
+      const estMs = estimateSpeechMs(text);
+      voice?.said(estMs);
       ttfsMs ??= sinceMs();
       told.firstSentenceMonoMs ??= clock.monotonicMs();
       if (request.units === 'token' && lineId === null) {
@@ -83,12 +92,13 @@ export async function* answer(
         type: 'sentence',
         index,
         text,
-        estMs: estimateSpeechMs(text),
+        estMs,
         source: lineId === null ? (told.source?.kind ?? 'engine') : 'written',
         ...(lineId === null ? {} : { lineId }),
       };
       step = telling.next();
     }
+    voice?.ended();
     const conversation = await keepInTime(request, scene, reply, told, parts);
     const whole: DialogueOutcome = {
       id: request.id,
@@ -120,17 +130,22 @@ export async function* answer(
       });
     }
     const code = failure === null ? 'client_closed' : ServiceError.from(failure).code;
-    const turn = {
-      request,
-      personaVersion: scene.persona.version,
-      kind: scene.persona.monster_type,
-      outcome,
-      error: outcome === null ? code : null,
-      guardHits: reply.guardHits,
-      attempts: told.attempts,
-    };
-    for (const sink of parts.sinks) sink.record(turn);
+    const done = { guardHits: reply.guardHits, attempts: told.attempts };
+    record(request, scene, outcome, { ...done, error: outcome === null ? code : null }, parts);
   }
+}
+
+const NOTHING_DONE = { guardHits: [], attempts: [], error: null } as const;
+
+function record(
+  request: DialogueRequest,
+  scene: Scene,
+  outcome: DialogueOutcome | null,
+  done: Pick<Turn, 'guardHits' | 'attempts' | 'error'>,
+  parts: AnswerParts,
+): void {
+  const { version: personaVersion, monster_type: kind } = scene.persona;
+  for (const sink of parts.sinks) sink.record({ request, personaVersion, kind, outcome, ...done });
 }
 
 /** Null where no filler may go out: a bark, and tiers that want none. */
@@ -144,6 +159,7 @@ function patienceOf(request: DialogueRequest, scene: Scene, clock: Clock): Patie
 async function fillerWhile(
   first: Promise<unknown>,
   patience: Patience | null,
+  request: DialogueRequest,
   scene: Scene,
   parts: AnswerParts,
 ): Promise<DialogueEvent | null> {
@@ -153,7 +169,7 @@ async function fillerWhile(
   if (winner !== 'late') return null;
   const line = parts.cast.lines.filler(scene.spoken(null, []), parts.heard);
   if (line === null) return null;
-  parts.heard.record(scene.listener, scene.persona.id, line.text, line.id);
+  noteHeard(request, scene, line.text, line.id, parts);
   return { type: 'filler', lineId: line.id, text: line.text };
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Cast } from '../cast/cast.ts';
 import { revealedSecretIndices } from '../cast/facts.ts';
-import { type HeardLines, listenerKey } from '../cast/heard-lines.ts';
+import { type HeardLines, listenerKeys } from '../cast/heard-lines.ts';
 import { COMBAT_TRIGGERS, type Persona } from '../cast/persona.ts';
 import type { Cause, DialogueContext, DialogueRequest, Tier } from '../core/dialogue.ts';
 import type { SpokenScene } from '../core/engine.ts';
@@ -23,7 +23,8 @@ export interface Scene {
   readonly context: DialogueContext;
   /** Cleaned; empty for a bark. */
   readonly playerText: string;
-  readonly listener: string;
+  /** All who hear it, as heard-lines.ts knows them; at least one. */
+  readonly listeners: readonly string[];
   readonly deadlineMs: number;
   readonly reply: ReplyScene;
   /** What the written lines are chosen by. */
@@ -63,7 +64,8 @@ export function setScene(request: DialogueRequest, parts: SceneParts): Scene {
     history: request.context.history.map((turn) => ({ ...turn, text: clean(turn.text) })),
   };
   const playerId = context.playerId ?? null;
-  const listener = listenerKey(playerId, persona.id);
+  const others = context.listeners ?? [];
+  const listeners = listenerKeys(playerId, others, persona.id);
   const trigger = request.trigger ?? null;
   const isCombat = trigger !== null && COMBAT_TRIGGERS.includes(trigger);
   return {
@@ -73,12 +75,12 @@ export function setScene(request: DialogueRequest, parts: SceneParts): Scene {
     adapter: request.adapter === undefined ? (persona.model.adapter ?? null) : request.adapter,
     context,
     playerText,
-    listener,
+    listeners,
     deadlineMs: request.deadlineMs ?? policy.deadlineMs,
     reply: {
       guard: guardOf(persona, npcName),
       revealedSecrets: revealedSecretIndices(persona, context),
-      recentLines: parts.heard.recentTexts(listener, persona.id),
+      recentLines: parts.heard.recentTextsOfAny(listeners, persona.id),
       playerText,
       npcName,
       speakerNames: [parts.cast.setting.playerName, 'player', 'user'],
@@ -94,6 +96,7 @@ export function setScene(request: DialogueRequest, parts: SceneParts): Scene {
       npcId: persona.id,
       tier,
       playerId,
+      ...(others.length === 0 ? {} : { listeners: others }),
       trigger,
       cause,
       mood: context.mood ?? null,

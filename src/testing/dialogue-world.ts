@@ -16,6 +16,8 @@ import { type AnswerParts, answer } from '../dialogue/answer.ts';
 import { Ladder } from '../dialogue/ladder.ts';
 import { RecentPrefixes } from '../dialogue/recent-prefixes.ts';
 import { Prompts } from '../dialogue/script.ts';
+import { Voices } from '../dialogue/voices.ts';
+import { voicesOptionsSchema } from '../dialogue/voices-options.ts';
 import { createWritten } from '../engines/written.ts';
 import { TaskGroup } from '../lib/async.ts';
 import { recallOptionsSchema } from '../recall/options.ts';
@@ -138,6 +140,7 @@ export async function world(
     /** Options of the dialogue cache; left out: it is off. */
     recall?: object;
     sharedTier?: SharedTier;
+    voices?: object;
   } = {},
 ): Promise<World> {
   const { clock } = realRuntime;
@@ -233,6 +236,7 @@ export async function world(
       },
     },
     heard,
+    voices: new Voices(voicesOptionsSchema.parse(options.voices), { clock }),
     playerCharsMax: 300,
     ladder,
     memory,
