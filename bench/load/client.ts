@@ -3,9 +3,8 @@
  * for a free connection, it opens one more; so a slow gateway cannot slow the arrivals and hide its queue. Each answer
  * is checked token by token against what the mock was told to say.
  */
-import { connect, type Socket } from 'node:net';
 import { machineMs } from './clock.ts';
-import { MessageReader } from './http-message.ts';
+import { Connection, type Exchange } from './connection.ts';
 
 export interface Target {
   readonly name: string;
@@ -32,13 +31,6 @@ export interface Answer {
   readonly totalMs: number;
   /** For each token: from the mock's write to our read. */
   readonly transitsMs: readonly number[];
-}
-
-interface Exchange {
-  onHead(status: number): void;
-  onBody(text: string, atMs: number): void;
-  onEnd(atMs: number): void;
-  onFailure(error: Error): void;
 }
 
 const CONNECTIONS_MAX = 512;
@@ -81,7 +73,7 @@ export class LoadClient implements Disposable {
       let sentMs = 0;
       const exchange: Exchange = {
         onHead: (status) => check.onHead(status),
-        onBody: (text, atMs) => check.onBody(text, atMs),
+        onBody: (part, atMs) => check.onBody(part.toString('utf8'), atMs),
         onEnd: (atMs) => {
           const wrong = check.wrong();
           if (wrong !== null) return fail(new Error(wrong));
@@ -123,8 +115,8 @@ export class LoadClient implements Disposable {
       const check = new AnswerCheck(ask, nonce);
       connection.send(this.#request(ask, nonce), {
         onHead: (status) => check.onHead(status),
-        onBody: (text, atMs) => {
-          check.onBody(text, atMs);
+        onBody: (part, atMs) => {
+          check.onBody(part.toString('utf8'), atMs);
           if (check.transitsMs.length >= afterTokens) settle(null);
         },
         onEnd: () => settle(new Error('the answer ended before the client could leave')),
@@ -180,62 +172,6 @@ export class LoadClient implements Disposable {
     });
     this.#open.add(connection);
     return connection;
-  }
-}
-
-/** One kept-alive socket with at most one exchange on it. */
-class Connection {
-  readonly #socket: Socket;
-  #exchange: Exchange | null = null;
-
-  constructor(host: string, port: number, events: { onIdle(): void; onClose(): void }) {
-    this.#socket = connect({ host, port, noDelay: true });
-    let atMs = 0;
-    let isLast = false;
-    const reader = new MessageReader({
-      onHead: ({ start, headers }) => {
-        isLast = headers.get('connection')?.toLowerCase() === 'close';
-        this.#exchange?.onHead(Number(start.split(' ')[1]));
-      },
-      onBody: (part) => this.#exchange?.onBody(part.toString('utf8'), atMs),
-      onEnd: () => {
-        const exchange = this.#exchange;
-        this.#exchange = null;
-        if (isLast) this.close();
-        else events.onIdle();
-        exchange?.onEnd(atMs);
-      },
-    });
-    this.#socket.on('data', (bytes: Buffer) => {
-      atMs = machineMs();
-      try {
-        reader.push(bytes);
-      } catch (error) {
-        this.#fail(error instanceof Error ? error : new Error(String(error)));
-      }
-    });
-    this.#socket.on('error', (error) => this.#fail(error));
-    this.#socket.on('close', () => {
-      events.onClose();
-      this.#fail(new Error('the connection closed before the answer ended'));
-    });
-  }
-
-  send(request: string, exchange: Exchange): void {
-    this.#exchange = exchange;
-    this.#socket.write(request);
-  }
-
-  close(): void {
-    this.#exchange = null;
-    this.#socket.destroy();
-  }
-
-  #fail(error: Error): void {
-    const exchange = this.#exchange;
-    this.#exchange = null;
-    this.#socket.destroy();
-    exchange?.onFailure(error);
   }
 }
 

@@ -46,6 +46,24 @@ test('messages on one connection are the same at every cut of their bytes', () =
   assert.deepEqual(read([...bytes].map((byte) => Buffer.of(byte))), whole);
 });
 
+test('an answer that names no length ends with its connection, one without a body at once', () => {
+  const bodies: string[] = [];
+  let ends = 0;
+  const reader = new MessageReader({
+    onHead: () => {},
+    onBody: (part) => bodies.push(part.toString('latin1')),
+    onEnd: () => {
+      ends += 1;
+    },
+  });
+  reader.push(Buffer.from('HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n\r\ndata: 1\n'));
+  reader.push(Buffer.from('data: 2\n'));
+  assert.equal(ends, 1);
+  reader.close();
+  assert.equal(ends, 2);
+  assert.equal(bodies.join(''), 'data: 1\ndata: 2\n');
+});
+
 test('a message that stops half-way has not ended', () => {
   const { messages, isIdle } = read([Buffer.from(WITH_LENGTH.slice(0, -1), 'latin1')]);
   assert.equal(messages[0]?.ended, false);

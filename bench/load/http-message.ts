@@ -1,7 +1,8 @@
 /**
  * HTTP/1.1 messages off a socket, for both ends of a load bench. A full HTTP stack would cost the mock and the client
  * more time than the gateways between them take, and on two cores that time is the gateways' own. Reads bodies with a
- * length and chunked ones, which is all that the parties of a bench send; anything else is an error, never a guess.
+ * length, chunked ones, and those of a status line that end with the connection; anything else is an error, never a
+ * guess.
  */
 
 export interface MessageHead {
@@ -22,7 +23,7 @@ const LINE_BYTES_MAX = 16_384;
 const HEAD_END = '\r\n\r\n';
 const EMPTY = Buffer.alloc(0);
 
-type State = 'head' | 'length' | 'chunk-line' | 'chunk' | 'chunk-end' | 'trailer';
+type State = 'head' | 'length' | 'until-close' | 'chunk-line' | 'chunk' | 'chunk-end' | 'trailer';
 
 export class MessageReader {
   readonly #handler: MessageHandler;
@@ -56,6 +57,11 @@ export class MessageReader {
     }
   }
 
+  /** The connection has closed: a body that only this ends has ended. */
+  close(): void {
+    if (this.#state === 'until-close') this.#end(EMPTY);
+  }
+
   /** What is left after one step; null when the step needs more bytes first. */
   #step(input: Buffer): Buffer | null {
     switch (this.#state) {
@@ -64,6 +70,9 @@ export class MessageReader {
       case 'length':
       case 'chunk':
         return this.#readBody(input);
+      case 'until-close':
+        this.#handler.onBody(input);
+        return EMPTY;
       case 'chunk-line':
         return this.#readChunkLine(input);
       case 'chunk-end':
@@ -90,9 +99,12 @@ export class MessageReader {
     const rest = input.subarray(end + HEAD_END.length);
     const isChunked = headers.get('transfer-encoding')?.toLowerCase() === 'chunked';
     const length = Number(headers.get('content-length') ?? 0);
+    // RFC 9112 §6.3: an answer that names neither a length nor chunks ends with the connection.
+    const isUntilClose = !headers.has('content-length') && /^HTTP\/1\.[01] (?!1|204|304)/.test(start);
     if (!Number.isSafeInteger(length) || length < 0) throw new Error('a content-length that is no number');
     this.#handler.onHead({ start, headers });
     if (isChunked) this.#state = 'chunk-line';
+    else if (isUntilClose) this.#state = 'until-close';
     else if (length === 0) return this.#end(rest);
     else {
       this.#state = 'length';

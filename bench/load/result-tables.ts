@@ -75,8 +75,8 @@ function rowsAsTable(rows: readonly Row[]): string {
 
 /** Said once for all tables: why something is absent, and the command that would change it. */
 function absences(rows: readonly Row[]): string[] {
-  const reasons = rows.flatMap(({ gateway, engine, reason }) =>
-    reason ? [`${String(gateway ?? engine)} is absent: ${String(reason)}`] : [],
+  const reasons = rows.flatMap(({ gateway, engine, side, reason }) =>
+    reason ? [`${String(gateway ?? engine ?? side)} is absent: ${String(reason)}`] : [],
   );
   const installs = rows.flatMap(({ install }) =>
     install ? [`Install what is absent: \`${String(install)}\``] : [],

@@ -17,6 +17,7 @@ import { type Config, configSchema } from '../../src/config/schema.ts';
 import type { TokenCounter } from '../../src/core/engine.ts';
 import { setScene } from '../../src/dialogue/scene.ts';
 import { realRuntime } from '../../src/runtime.ts';
+import { bodyOf } from './say-body.ts';
 import type { SayEntry, TraceMessage, TracePrefix } from './trace.ts';
 
 const GAME = join(import.meta.dirname, '..', '..', 'examples', 'body-broker');
@@ -106,17 +107,6 @@ export class PromptWriter {
     if (!this.#prefixes.has(id)) this.#prefixes.set(id, { id, npcId: persona.id, tier, messages });
     return id;
   }
-}
-
-/** The body of POST /v1/dialogue, without how it is to be answered. */
-export function bodyOf(entry: Unwritten): Record<string, unknown> {
-  return {
-    npc_id: entry.npcId,
-    prompt: entry.prompt,
-    ...(entry.trigger === undefined ? {} : { trigger: entry.trigger }),
-    context: { ...entry.context, player_id: entry.playerId },
-    priority: entry.priority,
-  };
 }
 
 /** What the NPC is taken to have answered, for the history of the next turn: the same for every server. */

@@ -119,9 +119,10 @@ export function formatTrace({ header, entries }: Trace): string {
  */
 export function parseTrace(text: string): Trace {
   const lines = text.split('\n').filter((line) => line !== '');
-  const header = parseLine(lines[0] ?? '', 1) as TraceHeader;
-  if (header.schema !== TRACE_SCHEMA)
-    throw new Error(`line 1: schema is ${JSON.stringify(header.schema)}; expected ${TRACE_SCHEMA}`);
+  const first = parseLine(lines[0] ?? '', 1) as { readonly schema?: unknown };
+  if (first.schema !== TRACE_SCHEMA)
+    throw new Error(`line 1: schema is ${JSON.stringify(first.schema)}; expected ${TRACE_SCHEMA}`);
+  const header = first as TraceHeader;
   const prefixes = new Set(header.prefixes.map(({ id }) => id));
   let lastMs = 0;
   const entries = lines.slice(1).map((line, index) => {
