@@ -41,6 +41,41 @@ for (const [what, body, status, code, field] of [
   ['513 tokens', { ...SAY, max_tokens: 513 }, 400, 'bad_request', 'max_tokens'],
   ['a trigger nobody wrote for', { ...SAY, trigger: 'sneeze' }, 400, 'bad_request', 'trigger'],
   [
+    'an event without a trigger',
+    { ...SAY, event: { id: 'door', area: 'crypt' } },
+    400,
+    'bad_request',
+    'event',
+  ],
+  [
+    'an event without an area',
+    { ...SAY, trigger: 'spot', event: { id: 'door' } },
+    400,
+    'bad_request',
+    'event.area',
+  ],
+  [
+    'an event of 129 characters',
+    { ...SAY, trigger: 'spot', event: { id: 'd'.repeat(129), area: 'crypt' } },
+    400,
+    'bad_request',
+    'event.id',
+  ],
+  [
+    'an event below the ground',
+    { ...SAY, trigger: 'spot', event: { id: 'door', area: 'crypt', depth: -1 } },
+    400,
+    'bad_request',
+    'event.depth',
+  ],
+  [
+    '65 listeners',
+    { ...SAY, context: { listeners: Array.from({ length: 65 }, (_, number) => `p${number}`) } },
+    400,
+    'bad_request',
+    'context.listeners',
+  ],
+  [
     'a poisoned prototype',
     '{"npc_id":"vampire_1","prompt":"a","__proto__":{"x":1}}',
     400,
@@ -67,6 +102,16 @@ for (const [what, body] of [
   ['a lone surrogate', '{"npc_id":"vampire_1","prompt":"a\\ud800b"}'],
   ['bidirectional marks', { ...SAY, prompt: '\u202eabc\u2066' }],
   ['a bark', { npc_id: 'vampire_1', prompt: '', trigger: 'greet' }],
+  [
+    'a bark to an event with listeners',
+    {
+      npc_id: 'vampire_1',
+      prompt: '',
+      trigger: 'greet',
+      event: { id: 'door', area: 'crypt' },
+      context: { listeners: ['p1', 'p2'] },
+    },
+  ],
   ['facts as a map', { ...SAY, context: { facts: { 'quest.bell': 3 } } }],
 ] as const)
   test(`${what} is answered`, async () => {
