@@ -1,6 +1,6 @@
 /** Learned lines in wire form: what the door, the command line and the console agree on. */
 import { z } from 'zod';
-import type { LearnedLine, LineCandidate } from '../core/learned-line.ts';
+import type { LearnedLine, LineCandidate, LineExport } from '../core/learned-line.ts';
 
 const counts = z.record(z.string(), z.number());
 
@@ -87,6 +87,13 @@ export const rejectedSchema = z.object({
   rejected_at_ms: z.number(),
 });
 
+export const fileSchema = z.object({
+  file_name: z.string(),
+  content_type: z.string(),
+  count: z.number(),
+  text: z.string(),
+});
+
 export type WireCandidate = z.output<typeof candidateSchema>;
 export type WireLearnedLine = z.output<typeof learnedSchema>;
 
@@ -132,4 +139,8 @@ export function learnedBody(line: LearnedLine): WireLearnedLine {
     retired_by: line.retiredBy,
     retired_at_ms: line.retiredAtMs,
   };
+}
+
+export function fileBody({ fileName, contentType, count, text }: LineExport): z.output<typeof fileSchema> {
+  return { file_name: fileName, content_type: contentType, count, text };
 }

@@ -12,6 +12,7 @@ import {
   candidateBody,
   candidatesSchema,
   decideSchema,
+  fileBody,
   learnedBody,
   learnedListSchema,
   learnedSchema,
@@ -37,6 +38,7 @@ const exportQuery = z.strictObject({
     .default('learned')
     .describe("learned: what was approved; all: with the lines of the cast's files."),
   locale: z.string().max(35).optional().describe('BCP 47; only lines of this language.'),
+  as: z.enum(['file', 'json']).default('file').describe('json: the file as one field of a JSON object.'),
 });
 
 export const learnedLinesDoor: Door = (scope, context) => {
@@ -149,9 +151,10 @@ export const learnedLinesDoor: Door = (scope, context) => {
       },
     },
     async (request, reply) => {
-      const { format, scope: which, locale } = request.query as z.output<typeof exportQuery>;
+      const { format, scope: which, locale, as } = request.query as z.output<typeof exportQuery>;
       const ask = { scope: which, ...(locale === undefined ? {} : { locale }) };
       const file = await deskOf(context).export(format, ask);
+      if (as === 'json') return fileBody(file);
       return await reply
         .header('content-type', file.contentType)
         .header('content-disposition', `attachment; filename="${file.fileName}"`)

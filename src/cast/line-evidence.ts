@@ -34,6 +34,7 @@ const PLAYERS_KEPT_MIN = 2;
 const PLACE_LENGTH_MAX = 64;
 /** A shorter id stands in other words by chance. */
 const PLAYER_ID_LENGTH_MIN = 3;
+const NAME_LENGTH_MAX = 80;
 
 /** What makes two hearings the same line. */
 type Spoken = Pick<LineEvidence, 'kind' | 'occasion' | 'locale' | 'text'>;
@@ -239,9 +240,9 @@ function added(a: News, b: News): News {
 
 /** The name as a whole word, whatever its case, becomes the placeholder that the pool fills again. */
 function withoutName(text: string, name: string): string {
-  const plain = name.trim();
-  if (!/\p{L}/u.test(plain)) return text;
-  const escaped = plain.replace(/[.*+?^${}()|[\]\\/-]/g, String.raw`\$&`);
+  const plain = name.trim().toWellFormed();
+  if (plain.length > NAME_LENGTH_MAX || !/\p{L}/u.test(plain)) return text;
+  const escaped = plain.replace(/[.*+?^${}()|[\]\\/]/g, String.raw`\$&`);
   return text.replace(new RegExp(`(?<![\\p{L}\\p{N}])${escaped}(?![\\p{L}\\p{N}])`, 'giu'), '{player}');
 }
 

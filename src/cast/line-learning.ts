@@ -140,7 +140,7 @@ export class LineLearning implements LineDesk, TurnSink {
     const evidence = await this.#evidenceOf(evidenceId);
     const wish = wishOf(evidence, changes);
     const prefix = learnedIdPrefix(wish.speaker, wish.trigger);
-    const made = lineOfWish(`${prefix}999`, wish);
+    const made = lineOfWish('candidate', wish);
     if ('problem' in made) throw new ServiceError('bad_request', `the line cannot be kept: ${made.problem}`);
     const fault = this.#rules.fault(made.line);
     if (fault !== null) throw new ServiceError('bad_request', `the line cannot be served: ${fault.message}`);

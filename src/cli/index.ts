@@ -10,8 +10,10 @@ import { configVerb } from './config.ts';
 import { doctorVerb } from './doctor.ts';
 import { engineVerb } from './engine.ts';
 import { keysVerb } from './keys.ts';
+import { linesVerb } from './lines.ts';
 import { modelsVerb } from './models.ts';
 import { npcsVerb } from './npcs.ts';
+import { planVerb } from './plan.ts';
 import { sayVerb } from './say.ts';
 import { serveVerb } from './serve.ts';
 import { spendingVerb } from './spending.ts';
@@ -27,8 +29,10 @@ const VERBS: readonly Verb[] = [
   doctorVerb,
   engineVerb,
   keysVerb,
+  linesVerb,
   modelsVerb,
   npcsVerb,
+  planVerb,
   sayVerb,
   serveVerb,
   spendingVerb,
