@@ -83,15 +83,20 @@ export interface SourceShares {
   readonly stoodIn: number;
 }
 
-/** Where the answers of `lines` came from, 0..1 of those that had a sentence, in time or not; NaN of none. */
+/**
+ * Where the answers of `lines` came from, 0..1 of those that had a sentence, in time or not, and whose server said so (it does
+ * at the end, so not to a player who left before); NaN of none.
+ */
 export function sourcesOf(lines: readonly JudgedLine[]): SourceShares {
   const spoken = lines.flatMap(({ outcome }) =>
-    outcome === null || outcome.ttfsMs === null || outcome.end === 'failed' ? [] : [outcome],
+    outcome === null || outcome.ttfsMs === null || outcome.end === 'failed' || outcome.source === 'unknown'
+      ? []
+      : [outcome],
   );
   const share = (of: (outcome: (typeof spoken)[number]) => boolean) =>
     spoken.filter(of).length / spoken.length;
   return {
-    engine: share(({ source }) => source === 'engine' || source === 'unknown'),
+    engine: share(({ source }) => source === 'engine'),
     cache: share(({ source }) => source === 'cache'),
     written: share(({ source, cause }) => source === 'written' && cause === null),
     stoodIn: share(({ source, cause }) => source === 'written' && cause !== null),

@@ -69,7 +69,7 @@ function withWholePaths(config: Plain): Plain {
   ]);
   return {
     ...config,
-    cast: path.resolve(GAME, String(config['cast'] ?? 'cast')),
+    cast: path.resolve(GAME, config['cast'] as string),
     ...(adapters === undefined
       ? {}
       : { adapters: { ...adapters, published: Object.fromEntries(published) as unknown } }),
@@ -85,7 +85,8 @@ export function plainSide(): Side {
     key: 'd',
     name: 'greenroom, cache and scheduling off',
     door: 'dialogue',
-    settings: `examples/body-broker/greenroom.yaml with ${turnedOff.join(', ') || 'nothing changed'}${gaps}`,
+    useEvents: false,
+    settings: `examples/body-broker/greenroom.yaml with ${[...turnedOff, 'no events told'].join(', ')}${gaps}`,
     versions: {},
     start(folder) {
       const file = path.join(folder, 'plain.yaml');
@@ -100,6 +101,7 @@ export function shippedSide(): Side {
     key: 'e',
     name: 'greenroom',
     door: 'dialogue',
+    useEvents: true,
     settings: 'examples/body-broker/greenroom.yaml as it ships',
     versions: {},
     start: (folder) => startGreenroom(SHIPPED, folder),

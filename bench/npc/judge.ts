@@ -6,6 +6,9 @@
  */
 import type { SayEntry, SayOutcome, TraceHeader } from '../npc-trace/trace.ts';
 
+/** The share of its lines that a side must answer well to hold a load. */
+export const HOLD_SHARE = 0.9;
+
 export type Verdict = 'good' | 'stood-in' | 'late' | 'failed' | 'not-judged';
 
 export interface JudgedLine {

@@ -44,6 +44,7 @@ export function llamaServerSide(): FoundSide {
     key: 'a',
     name: 'llama-server',
     door: 'chat',
+    useEvents: false,
     settings: LLAMA_SERVER_FLAGS.join(' '),
     versions: { llamaServer: there.version },
     start: (_folder, signal) => startLlamaServer(there.program, signal),
@@ -58,6 +59,7 @@ export function ollamaSide(): FoundSide {
     key: 'b',
     name: 'ollama',
     door: 'chat',
+    useEvents: false,
     settings: [...environment, `num_thread ${THREADS}`].join(' '),
     versions: { ollama: there.version },
     async start(_folder, signal) {
@@ -108,6 +110,7 @@ export function gatewaySide(): FoundSide {
     key: 'c',
     name: `${rival.name} before llama-server`,
     door: 'chat',
+    useEvents: false,
     settings: `${rival.name} as in bench:gateway; llama-server as above`,
     versions,
     async start(folder, signal) {

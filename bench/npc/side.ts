@@ -20,6 +20,8 @@ export interface Side {
   readonly name: string;
   /** `chat`: POST /v1/chat/completions with the trace's messages. `dialogue`: POST /v1/dialogue with its context. */
   readonly door: 'chat' | 'dialogue';
+  /** Whether its door is told which lines belong to one event. */
+  readonly useEvents: boolean;
   /** What it is and how it is set, for the result file. */
   readonly settings: string;
   readonly versions: Readonly<Record<string, string>>;

@@ -1,0 +1,247 @@
+/**
+ * The course of a whole run: each side's capacity is searched, then rounds at multiples of the best rival's capacity, in
+ * turning order, and once the same on traces with other shares of repeats. Nothing is begun that could pass the time limit,
+ * and what was measured until then is handed out after every step.
+ */
+import type { Trace } from '../npc-trace/trace.ts';
+import { capacityOfWindows } from './capacity.ts';
+import { figuresOf } from './figures.ts';
+import { HOLD_SHARE } from './judge.ts';
+import { type Material, PARTS } from './report.ts';
+import { Runner } from './runner.ts';
+import { nextSpeed, type Probe, type SearchLimits } from './search.ts';
+import type { AbsentSide, Side, SideKey } from './side.ts';
+import { orderOf, saysOf, type Window } from './window.ts';
+
+export interface Course {
+  readonly sides: readonly Side[];
+  readonly absent: readonly AbsentSide[];
+  readonly trace: Trace;
+  /** Makes a trace like `trace` with another share of repeated questions. */
+  readonly traceOf: (repeats: number, signal: AbortSignal) => Promise<Trace>;
+  readonly rounds: number;
+  /** Speeds to measure instead of searching; null: search. */
+  readonly speeds: readonly number[] | null;
+  /** Only one window for each side, at this many lines a second. */
+  readonly isQuick: boolean;
+  readonly limitMs: number;
+  readonly folder: string;
+  readonly say: (line: string) => void;
+  /** Hears all that is measured so far. */
+  readonly keep: (material: Material) => void;
+}
+
+const WALL_MS = { search: 16_000, quick: 3_000, repeats: 14_000 };
+/** Of the rounds, by the place in the round: a higher load needs less time for as many lines. */
+const ROUND_WALL_MS: readonly number[] = [20_000, 14_000, 10_000];
+const MULTIPLES: readonly number[] = [1, 2, 3];
+const WARM_UP = { lines: 8, wallMs: 6_000 };
+const QUICK_WARM_UP = { lines: 2, wallMs: 500 };
+const QUICK_LINES_PER_SECOND = 1;
+/** Where the first search begins: a small model on two cores answers about as many lines. */
+const FIRST_LINES_PER_SECOND = 0.5;
+const LEAST_LINES_PER_SECOND = 0.05;
+/** A quick run asks the side that matters first, and on a busy machine leaves out what no longer fits. */
+const QUICK_SIDE_MS = 10_000;
+/** Sides whose capacity a bar divides are searched closer than those that stand beside. */
+const CLOSE: ReadonlySet<SideKey> = new Set(['a', 'e']);
+const REPEATS: readonly number[] = [0, 0.3, 0.6];
+const RIVALS: readonly SideKey[] = ['a', 'b', 'c'];
+/** What a start, a warm-up and the ends of three windows took at most, so that a round is not begun in vain (ms). */
+const START_ALLOWANCE_MS = 35_000;
+
+export async function runCourse(course: Course, signal: AbortSignal): Promise<Material> {
+  return await new Running(course, signal).run();
+}
+
+class Running {
+  readonly #course: Course;
+  readonly #signal: AbortSignal;
+  readonly #startedMs = performance.now();
+  readonly #windows: Window[] = [];
+  readonly #repeats: { readonly repeats: number; readonly window: Window }[] = [];
+  #baseSpeed: number | null = null;
+
+  constructor(course: Course, signal: AbortSignal) {
+    this.#course = course;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<Material> {
+    const { isQuick, rounds, speeds } = this.#course;
+    if (isQuick) return await this.#quick();
+    if (speeds === null) await this.#search();
+    const own = this.#capacityOf('e');
+    for (let round = 0; round < rounds; round++) {
+      if (round === Math.max(1, rounds - 1)) await this.#otherRepeats();
+      if (!(await this.#round(round, speeds ?? this.#multiples(), speeds === null ? own : null))) break;
+    }
+    if (rounds === 1) await this.#otherRepeats();
+    return this.#material();
+  }
+
+  async #quick(): Promise<Material> {
+    const { sides, speeds } = this.#course;
+    const speed = speeds?.[0] ?? QUICK_LINES_PER_SECOND / this.#linesPerSecond();
+    const oursFirst = sides.toSorted((one, other) => Number(other.key === 'e') - Number(one.key === 'e'));
+    for (const side of oursFirst) {
+      if (this.#leftMs() < QUICK_SIDE_MS) {
+        this.#course.say(`${side.key} ${side.name}: no time is left for it in a quick run`);
+        continue;
+      }
+      await using runner = this.#runner(side, this.#course.trace, 0);
+      await this.#window(runner, { part: PARTS.rounds, round: 0, speed, wallMs: WALL_MS.quick });
+    }
+    return this.#material();
+  }
+
+  /** Rivals first: each begins where its neighbour ended. */
+  async #search(): Promise<void> {
+    const { sides, trace } = this.#course;
+    const rate = this.#linesPerSecond();
+    let firstSpeed = FIRST_LINES_PER_SECOND / rate;
+    for (const side of sides) {
+      const isClose = CLOSE.has(side.key);
+      const limits: SearchLimits = {
+        firstSpeed,
+        factor: isClose ? 2 : 1.5,
+        resolution: isClose ? 1.25 : 1.5,
+        leastSpeed: LEAST_LINES_PER_SECOND / rate,
+        // A window must fit into the trace.
+        mostSpeed: (trace.header.durationMs - this.#warmUp(trace).untilMs) / WALL_MS.search,
+        probesMax: isClose ? 8 : 5,
+      };
+      const probes: Probe[] = [];
+      await using runner = this.#runner(side, trace, 0);
+      for (
+        let speed = nextSpeed(probes, limits);
+        speed !== null && this.#leftMs() > 0;
+        speed = nextSpeed(probes, limits)
+      ) {
+        const window = await this.#window(runner, {
+          part: PARTS.search,
+          round: 0,
+          speed,
+          wallMs: WALL_MS.search,
+        });
+        probes.push({ speed, holds: !window.isCut && figuresOf(window.lines).goodShare >= HOLD_SHARE });
+      }
+      firstSpeed = this.#capacityOf(side.key) ?? firstSpeed;
+    }
+    const held = RIVALS.flatMap((key) => this.#capacityOf(key) ?? []);
+    this.#baseSpeed = held.length === 0 ? LEAST_LINES_PER_SECOND / rate : Math.max(...held);
+  }
+
+  /** False when there was no time for it. */
+  async #round(round: number, speeds: readonly number[], own: number | null): Promise<boolean> {
+    const { sides, trace, say } = this.#course;
+    const wallMs = (place: number) => ROUND_WALL_MS[Math.min(place, ROUND_WALL_MS.length - 1)] ?? 0;
+    const lengthMs = speeds.reduce((sum, _speed, place) => sum + wallMs(place), START_ALLOWANCE_MS);
+    if (round > 0 && this.#leftMs() < lengthMs * sides.length) {
+      say(`no time is left for round ${round + 1}`);
+      return false;
+    }
+    // Each round asks other lines than the one before.
+    const offsetMs = round * speeds.reduce((sum, speed, place) => sum + speed * wallMs(place), 0);
+    for (const side of orderOf(sides, round)) {
+      const isKnown = own === null || speeds.some((speed) => Math.abs(speed / own - 1) < 0.1);
+      const all = side.key === 'e' && !isKnown ? [...speeds, own] : speeds;
+      await using runner = this.#runner(side, trace, offsetMs);
+      for (const [place, speed] of all.entries())
+        await this.#window(runner, { part: PARTS.rounds, round, speed, wallMs: wallMs(place) });
+    }
+    return true;
+  }
+
+  /** The best rival and Greenroom once more, where only the share of repeated questions differs. */
+  async #otherRepeats(): Promise<void> {
+    const { sides, traceOf } = this.#course;
+    const best = RIVALS.toSorted(
+      (one, other) => (this.#capacityOf(other) ?? 0) - (this.#capacityOf(one) ?? 0),
+    )[0];
+    const speed = this.#baseSpeed;
+    if (speed === null || this.#repeats.length > 0) return;
+    for (const repeats of REPEATS) {
+      const trace = await traceOf(repeats, this.#signal);
+      for (const side of sides.filter(({ key }) => key === best || key === 'e')) {
+        if (this.#leftMs() < WALL_MS.repeats + START_ALLOWANCE_MS) return;
+        await using runner = this.#runner(side, trace, 0);
+        const rate = linesPerSecond(trace) / this.#linesPerSecond();
+        const window = await runner.window(
+          { part: PARTS.repeats, round: 0, speed: (2 * speed) / rate, wallMs: WALL_MS.repeats },
+          false,
+        );
+        this.#tell(window, `${repeats} repeats`);
+        this.#repeats.push({ repeats, window });
+      }
+    }
+    this.#course.keep(this.#material());
+  }
+
+  #multiples(): number[] {
+    const base = this.#baseSpeed ?? 1;
+    return MULTIPLES.map((multiple) => multiple * base);
+  }
+
+  async #window(runner: Runner, which: Parameters<Runner['window']>[0]): Promise<Window> {
+    const window = await runner.window(which, which.part === PARTS.search);
+    this.#windows.push(window);
+    this.#tell(window, `${which.part} ${which.round + 1}`);
+    this.#course.keep(this.#material());
+    return window;
+  }
+
+  #tell({ side, speed, lines, wallMs, isCut, faults }: Window, what: string): void {
+    const { asked, judged, good, stoodIn, late, failed, ttfsP50Ms, ttfsP95Ms } = figuresOf(lines);
+    const rate = asked / (wallMs / 1_000);
+    const failure = lines.find(({ verdict }) => verdict === 'failed')?.outcome?.failure ?? faults[0];
+    this.#course.say(
+      `${what.padEnd(12)} ${side}  ${speed.toFixed(2).padStart(6)}x  ${rate.toFixed(2).padStart(6)} lines/s asked  ${isCut ? 'cannot hold it' : `${good} of ${judged} good, ${stoodIn} stood in, ${late} late, ${failed} failed; first sentence p50 ${Math.round(ttfsP50Ms)} ms, p95 ${Math.round(ttfsP95Ms)} ms`}${failure === undefined ? '' : `; ${failure.slice(0, 160)}`}`,
+    );
+  }
+
+  #runner(side: Side, trace: Trace, offsetMs: number): Runner {
+    const { stretch, untilMs } = this.#warmUp(trace);
+    const room = { fromMs: untilMs, untilMs: trace.header.durationMs };
+    return new Runner(
+      side,
+      { trace, warmUp: stretch, room, offsetMs, folder: this.#course.folder },
+      this.#signal,
+    );
+  }
+
+  /** The beginning of the trace: the same few lines for every start of every side. */
+  #warmUp({ header, entries }: Trace) {
+    const { lines, wallMs } = this.#course.isQuick ? QUICK_WARM_UP : WARM_UP;
+    const untilMs = (saysOf(entries)[lines - 1]?.atMs ?? header.durationMs) + 1;
+    return { stretch: { fromMs: 0, speed: untilMs / wallMs, wallMs }, untilMs };
+  }
+
+  #linesPerSecond(): number {
+    return linesPerSecond(this.#course.trace);
+  }
+
+  #capacityOf(key: SideKey): number | null {
+    return capacityOfWindows(this.#windows.filter(({ side }) => side === key))?.speed ?? null;
+  }
+
+  #leftMs(): number {
+    return this.#course.limitMs - (performance.now() - this.#startedMs);
+  }
+
+  #material(): Material {
+    const { sides, absent } = this.#course;
+    return {
+      sides,
+      absent,
+      windows: [...this.#windows],
+      baseSpeed: this.#baseSpeed,
+      repeats: [...this.#repeats],
+    };
+  }
+}
+
+/** Of the trace at its own pace. */
+function linesPerSecond({ header, entries }: Trace): number {
+  return saysOf(entries).length / (header.durationMs / 1_000);
+}
