@@ -43,7 +43,7 @@ const ENVIRONMENT: readonly { variable: string; path: string; read: (text: strin
 
 /** Throws `config_invalid` that lists every problem. */
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
-  const fromFile = sources.file === null ? {} : await readConfigFile(sources.file);
+  const fromFile = sources.file === null ? {} : await readYamlFile(sources.file, '--config');
   const origins = new Map<string, Origin>();
   noteOrigins(fromFile, '', 'file', origins);
   const merged = structuredClone(fromFile);
@@ -74,14 +74,15 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   };
 }
 
-async function readConfigFile(file: string): Promise<Record<string, unknown>> {
+/** A YAML file of keys and values. Throws `config_invalid`; `flag` is the one that names the file. */
+export async function readYamlFile(file: string, flag: string): Promise<Record<string, unknown>> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
     throw new ServiceError(
       'config_invalid',
-      `cannot read ${file}: ${(error as NodeJS.ErrnoException).code}; name an existing file with --config`,
+      `cannot read ${file}: ${(error as NodeJS.ErrnoException).code}; name an existing file with ${flag}`,
       { cause: error },
     );
   }

@@ -1,0 +1,113 @@
+/**
+ * `greenroom plan`: how many engines a game needs, what its players then hear and what it costs, by playing its busy hour
+ * through the real service on a simulated clock (window.ts). Over `cellPlayers` players, one of many equal cells is played and
+ * the rest are taken to be like it: a cell has its own engines and its own cache, so what a large pool or a shared cache would
+ * save on top is not counted.
+ */
+import { type Cost, costOf } from './cost.ts';
+import type { EngineClass } from './engine-classes.ts';
+import { figuresOf, type WindowFigures } from './figures.ts';
+import { type NaiveRow, naiveRow, SEEDS_ASSUMPTIONS } from './naive.ts';
+import type { PlanInput } from './options.ts';
+import { smallestThatHolds } from './search.ts';
+import { playWindow } from './window.ts';
+import type { Workload } from './workload.ts';
+
+export interface PlanProgress {
+  readonly engines: number;
+  /** Share of the worst tier's lines that were in time (0..1). */
+  readonly inTime: number;
+  readonly holds: boolean;
+}
+
+export interface Plan {
+  readonly input: PlanInput;
+  readonly cells: number;
+  readonly cellPlayers: number;
+  /** Engines of the whole game without spares; those of one cell are `figures.engines`. */
+  readonly engines: number;
+  readonly spare: number;
+  /** False: not even `enginesMax` engines in a cell were enough, and the figures are of so many. */
+  readonly holds: boolean;
+  /** With caches as old as `settledS`. */
+  readonly figures: WindowFigures;
+  /** With caches as old as `warmUpS`, by which the engines were counted. */
+  readonly young: WindowFigures;
+  readonly linesPlayed: number;
+  /** Null where an hour of an engine has no price. */
+  readonly cost: Cost | null;
+  readonly naive: NaiveRow;
+}
+
+/** Rejects with the signal's reason when it aborts. */
+export async function makePlan(
+  input: PlanInput,
+  onProgress: (progress: PlanProgress) => void,
+  signal: AbortSignal,
+): Promise<Plan> {
+  const { options, engineClass, cloud } = input;
+  const cells = Math.ceil(options.players / options.cellPlayers);
+  const cellPlayers = Math.ceil(options.players / cells);
+  const workload: Workload = { ...input.workload, players: cellPlayers };
+  let linesPlayed = 0;
+  const windowOf = async (engines: number, warmUpS: number) => {
+    const window = await playWindow(
+      {
+        workload,
+        engineClass,
+        engines,
+        cloud,
+        hasRecall: options.cache,
+        warmUpMs: warmUpS * 1_000,
+        burstMs: options.burstS * 1_000,
+        seed: options.seed,
+      },
+      signal,
+    );
+    linesPlayed += window.played;
+    return figuresOf(window, options.firstSentenceMs);
+  };
+  const attempt = async (engines: number) => {
+    const result = await windowOf(engines, options.warmUpS);
+    onProgress({
+      engines,
+      inTime: Math.min(1, ...result.tiers.map(({ inTime }) => inTime)),
+      holds: result.holds,
+    });
+    return { holds: result.holds, result };
+  };
+  const found = await smallestThatHolds(guessEngines(workload, engineClass), options.enginesMax, attempt);
+  const engines = found.count * cells;
+  const figures = await windowOf(found.count, options.settledS);
+  return {
+    input,
+    cells,
+    cellPlayers,
+    engines,
+    spare: options.spare,
+    holds: found.holds,
+    figures,
+    young: found.result,
+    linesPlayed,
+    cost: planCost(input, engines + options.spare, figures),
+    naive: naiveRow(SEEDS_ASSUMPTIONS),
+  };
+}
+
+function planCost({ options, engineClass }: PlanInput, engines: number, figures: WindowFigures): Cost | null {
+  if (engineClass.usdPerHour === null) return null;
+  return costOf({
+    ...options,
+    engines,
+    usdPerEngineHour: engineClass.usdPerHour,
+    cloudUsdPerDialogue: figures.cloudMicroUsdPerLine / 1_000_000,
+  });
+}
+
+/** Where the search begins: by the pace alone, half of the prompts cached and half of the lines generated. */
+function guessEngines(workload: Workload, { pace, maxInFlight }: EngineClass): number {
+  const linesPerSecond = (workload.players * workload.dialoguesPerHour * workload.burst) / 3_600;
+  const readMs = 300 * pace.prefillMsPerToken;
+  const speakMs = 30 * (pace.stepMs / maxInFlight + pace.stepMsPerSequence);
+  return Math.max(1, (linesPerSecond * 0.5 * (readMs + speakMs)) / 1_000);
+}
