@@ -85,7 +85,7 @@ export class Recall implements AsyncDisposable {
     const look = await shared.look(key, true, signal);
     if (look.kind === 'variants' && look.variants.length >= options.variantsMin) {
       flight[Symbol.dispose]();
-      for (const variant of look.variants) this.#remember(key, variant, options.ttlS);
+      for (const variant of look.variants) this.#remember(key, variant, look.leftMs / 1_000);
       return { kind: 'variants', variants: look.variants, isShared: true };
     }
     if (look.kind === 'join') {

@@ -1,6 +1,6 @@
 /**
  * What gateways share: variants, and the flights that are under way elsewhere. Everything behind this contract may be
- * slow, lost, full, restarted empty or wrong; no method throws, and none takes longer than the tier's own bound.
+ * slow, lost, full, restarted empty or wrong; only `forget` rejects, and no other takes longer than the tier's own bound.
  */
 import type { Variant, VariantSource } from './variant.ts';
 
@@ -10,16 +10,27 @@ export interface SharedTier extends AsyncDisposable {
    * without a flight is this gateway's to generate from then on, until its lease is ended or runs out.
    */
   look(key: string, mayLead: boolean, signal: AbortSignal): Promise<SharedLook>;
-  /** Adds a variant to those of the key; in the background, bounded, the oldest waiting one dropped when there are too many. */
+  /**
+   * Adds a variant to those of the key; in the background, bounded, the oldest waiting one dropped when there are too many.
+   * Called before the flight is `landed`, nobody who asks in between leads anew.
+   */
   keep(key: string, variant: Variant, limits: { readonly variantsMax: number; readonly ttlMs: number }): void;
-  /** Forgets what an NPC said (null: everybody). Resolves to how many keys; rejects with `store_unavailable`. */
+  /**
+   * Forgets what an NPC said (null: everybody), and what is being said. Resolves to how many keys had variants; rejects with
+   * `store_unavailable`, or with the signal's reason. What another gateway keeps at that moment may stay.
+   */
   forget(npcId: string | null, signal: AbortSignal): Promise<number>;
-  /** Whether it answered lately. */
+  /** Whether questions are asked now and flights heard. */
   readonly isReachable: boolean;
 }
 
 export type SharedLook =
-  | { readonly kind: 'variants'; readonly variants: readonly Variant[] }
+  | {
+      readonly kind: 'variants';
+      readonly variants: readonly Variant[];
+      /** Milliseconds for which all of them may still be said: a copy elsewhere must not outlive them. */
+      readonly leftMs: number;
+    }
   /** Nobody generates it: we do. */
   | { readonly kind: 'lead'; readonly lease: FlightLease }
   /** Another gateway generates it now. */

@@ -61,18 +61,24 @@ end
 
 /**
  * KEYS: entry, flight. ARGV: bytes at most, how our encoded variants begin, the id of a flight to lead ('' for none),
- * lease in ms. Gives `{kind, fault, …}`: `variants` with the encoded ones, `lead`, `join` with the flight's id, `nothing`.
+ * lease in ms. Gives `{kind, fault, …}`: `variants` with the ms for which all are fresh and the encoded ones, `lead` or `join`
+ * with the flight's id, `nothing`.
  */
 export const LOOK = script(`
 local found, fault = lines(KEYS[1], tonumber(ARGV[1]))
-local reply = { 'variants', fault }
+local reply, left = { 'variants', fault, 0 }, math.huge
 for _, line in ipairs(found) do
   if line[1] > now then
-    if string.sub(line[3], 1, #ARGV[2]) == ARGV[2] then reply[#reply + 1] = line[3]
+    if string.sub(line[3], 1, #ARGV[2]) == ARGV[2] then
+      reply[#reply + 1] = line[3]
+      left = math.min(left, line[1] - now)
     else reply[2] = 'malformed' end
   end
 end
-if #reply > 2 then return reply end
+if #reply > 3 then
+  reply[3] = left
+  return reply
+end
 fault = reply[2]
 local id, isOther = flightOf(KEYS[2])
 if isOther then fault = 'wrong_type' end

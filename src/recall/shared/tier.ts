@@ -123,7 +123,7 @@ class RedisTier implements SharedTier {
   }
 
   get isReachable(): boolean {
-    return this.#connection.isReady && !this.#patience.isResting;
+    return this.#connection.isReady && this.#connection.hears && !this.#patience.isResting;
   }
 
   async look(key: string, mayLead: boolean, signal: AbortSignal): Promise<SharedLook> {
@@ -243,10 +243,11 @@ class RedisTier implements SharedTier {
     const [kind, words, ...rest] = reply.map(String);
     this.#noteWords(words ?? '');
     if (kind === 'variants') {
-      const read = rest.map(decodeVariants);
+      const [leftMs, ...encoded] = rest;
+      const read = encoded.map(decodeVariants);
       if (read.includes(null)) this.#faults.note({ fault: 'malformed' });
       const variants = read.flatMap((each) => each ?? []);
-      return variants.length === 0 ? NOTHING : { kind, variants };
+      return variants.length === 0 ? NOTHING : { kind, variants, leftMs: Number(leftMs) };
     }
     if ((kind === 'lead' || kind === 'join') && rest[0] !== undefined) return { kind, flightId: rest[0] };
     return NOTHING;
