@@ -42,6 +42,7 @@ test('whatever befalls it, the service keeps every rule', async () => {
   let costMicroUsd = 0;
   let fromAdapters = 0;
   let swaps = 0;
+  let unspoken = 0;
   const kinds = new Set<string>();
   for (let seed = 1; seed <= SEEDS; seed++) {
     const result = await simulate(seed, { world, onLine: null });
@@ -52,6 +53,7 @@ test('whatever befalls it, the service keeps every rule', async () => {
     costMicroUsd += result.figures.costMicroUsd;
     fromAdapters += result.figures.fromAdapters;
     swaps += result.figures.swaps;
+    unspoken += result.figures.unspoken;
     for (const kind of result.figures.kinds) kinds.add(kind);
   }
   assert.deepEqual(broken, []);
@@ -62,6 +64,7 @@ test('whatever befalls it, the service keeps every rule', async () => {
     fromAdapters > SEEDS / 2,
     `only ${fromAdapters} answers came from adapters: they were not tested`,
   );
+  assert.ok(unspoken > SEEDS, `only ${unspoken} lines were left to another NPC: crowds were not tested`);
   assert.ok(swaps > SEEDS / 20, `only ${swaps} adapters were swapped`);
   assert.deepEqual(kinds, new Set(world.kinds), 'a driver was never heard');
 });

@@ -8,6 +8,7 @@ import type { SpendingDaysTable, TurnsTable } from '../../store/tables.ts';
 import { digestOf, voiceOf, voicesIn } from './adapters.ts';
 import type { Generation } from './engine.ts';
 import { markersIn } from './markers.ts';
+import { oneVoice } from './one-voice.ts';
 import type { Heard } from './player.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -70,7 +71,7 @@ function* endsOnce({ heard }: Evidence): Iterable<string> {
   }
 }
 
-/** No NPC is silent: whoever stays hears at least one sentence, whatever is broken. */
+/** No NPC is silent without a reason: whoever stays hears at least one sentence, whatever is broken. */
 function* answersAll(evidence: Evidence): Iterable<string> {
   for (const each of evidence.heard) {
     if (each.hungUpMonoMs !== null) continue;
@@ -83,7 +84,8 @@ function* answersAll(evidence: Evidence): Iterable<string> {
     if (each.end === 'failed' && !isExcused(each, evidence))
       yield `${nameOf(each)} failed with ${each.errorCode}: ${each.errorMessage}`;
     const done = doneOf(each);
-    if (done !== null && done.outcome.sentences.join('').trim() === '')
+    const isSilent = done?.outcome.finishReason === 'unspoken' && each.line.event !== null;
+    if (done !== null && !isSilent && done.outcome.sentences.join('').trim() === '')
       yield `${nameOf(each)} was done without a word`;
   }
 }
@@ -425,6 +427,7 @@ export const CHECKERS: Readonly<Record<string, Checker>> = {
   'tells its source': tellsItsSource,
   'speaks as it says': speaksAsItSays,
   'gives leases back': givesLeasesBack,
+  'one event, one voice': ({ heard, scenario }) => oneVoice(heard, scenario.config.voices),
 };
 
 /** Every violation; empty when all is well. */

@@ -297,6 +297,32 @@ export const MUTANTS: readonly Mutant[] = [
     ),
   },
   {
+    what: 'lets everybody speak who saw it',
+    rule: 'one event, one voice',
+    tampering: walk(
+      (answer) =>
+        ({ event: _event, ...request }, signal) =>
+          answer(request, signal),
+    ),
+  },
+  {
+    what: 'names somebody who was not there as the one who speaks',
+    rule: 'one event, one voice',
+    tampering: events((event) =>
+      event.type === 'done' && event.outcome.unspoken !== undefined
+        ? [
+            {
+              ...event,
+              outcome: {
+                ...event.outcome,
+                unspoken: { ...event.outcome.unspoken, voice: { npcId: 'nobody', id: 'dlg_0' } },
+              },
+            },
+          ]
+        : [event],
+    ),
+  },
+  {
     what: 'believes every engine that says it has loaded an adapter',
     rule: 'speaks as it says',
     tampering: () => ({

@@ -40,6 +40,7 @@ export async function speakTo(parts: PlayerParts, heard: Heard): Promise<void> {
     deadlineMs: line.deadlineMs,
     key: line.idempotencyKey,
     ...(line.adapter === null ? {} : { adapter: line.adapter }),
+    ...(line.event === null ? {} : { event: line.event }),
   });
   using _hangUp =
     line.hangUpAfterMs === null
@@ -93,6 +94,7 @@ export function requestOf(line: PlannedLine, id: string, receivedMonoMs: number)
     context: {
       ...(line.playerId === null ? {} : { playerId: line.playerId }),
       ...(line.gameTime === null ? {} : { gameTime: line.gameTime }),
+      ...(line.listeners.length === 0 ? {} : { listeners: line.listeners }),
       timelineId: line.timelineId,
       facts:
         line.factMarker === null
@@ -110,6 +112,7 @@ export function requestOf(line: PlannedLine, id: string, receivedMonoMs: number)
     ...(line.deadlineMs === null ? {} : { deadlineMs: line.deadlineMs }),
     priority: line.priority,
     ...(line.trigger === null || line.flaw === 'no-words' ? {} : { trigger: line.trigger }),
+    ...(line.event === null ? {} : { event: line.event }),
     receivedMonoMs,
   };
 }
@@ -117,8 +120,9 @@ export function requestOf(line: PlannedLine, id: string, receivedMonoMs: number)
 function shown(event: DialogueEvent): Readonly<Record<string, unknown>> | undefined {
   switch (event.type) {
     case 'done': {
-      const { source, finishReason, usage, conversation } = event.outcome;
-      return { source, finishReason, usage, ...(conversation === undefined ? {} : { conversation }) };
+      const { source, finishReason, usage, conversation, unspoken } = event.outcome;
+      const rest = { ...(conversation && { conversation }), ...(unspoken && { unspoken }) };
+      return { source, finishReason, usage, ...rest };
     }
     case 'sentence':
     case 'filler':

@@ -4,6 +4,7 @@ import { type Config, configSchema } from '../../config/schema.ts';
 import { DRIVERS, type EngineKind } from '../../engines/index.ts';
 import { SeededRandom } from '../../planning/seeded-random.ts';
 import { type AdapterPlan, chooseAdapters, chooseHabits, SIMULATED_BASE } from './adapters.ts';
+import { CROWDS_SHARE, withCrowds } from './crowds.ts';
 import type { EngineTraits } from './engine.ts';
 import { chooseOdds, chooseStoreTrouble, MOODS, type Mood, type StoreTrouble } from './faults.ts';
 import { planTraffic, type TrafficPlan } from './traffic.ts';
@@ -111,11 +112,15 @@ export function chooseScenario({ seed, cast, kinds, length }: ScenarioOptions): 
     adapters: null,
     config: chooseConfig(engines, isPooled, random.fork('config')),
   };
-  if (!hasAdapters) return scenario;
+  const byCrowds = new SeededRandom(`crowds ${seed}`);
+  const hasCrowds = byCrowds.chance(CROWDS_SHARE);
+  const crowded = (traffic: TrafficPlan) =>
+    hasCrowds ? withCrowds(traffic, { cast, playMs, random: byCrowds }) : traffic;
+  if (!hasAdapters) return { ...scenario, traffic: crowded(scenario.traffic) };
   const { traffic } = scenario;
   const adapters = chooseAdapters(byAdapters, traffic.lines, playMs);
   const lines = traffic.lines.map((line) => ({ ...line, adapter: adapters.wished.get(line.number) ?? null }));
-  return { ...scenario, adapters, traffic: { ...traffic, lines } };
+  return { ...scenario, adapters, traffic: crowded({ ...traffic, lines }) };
 }
 
 /** The same engine, as vLLM with adapters. */

@@ -64,6 +64,8 @@ export interface Figures {
   readonly lines: number;
   readonly fromEngines: number;
   readonly fromWritten: number;
+  /** Lines to an event of which another NPC speaks. */
+  readonly unspoken: number;
   readonly hungUp: number;
   readonly generations: number;
   readonly faults: number;
@@ -274,6 +276,7 @@ class Run implements Disposable {
       lines: this.#heard.length,
       fromEngines: sources.filter(({ kind }) => kind === 'engine').length,
       fromWritten: sources.filter(({ kind }) => kind === 'written').length,
+      unspoken: sources.filter(({ kind }) => kind === 'none').length,
       hungUp: this.#heard.filter(({ hungUpMonoMs }) => hungUpMonoMs !== null).length,
       generations: generations.length,
       faults: generations.filter(({ fault }) => fault !== null).length,

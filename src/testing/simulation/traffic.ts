@@ -1,6 +1,6 @@
 /** What players do in one scenario, planned ahead from the seed: who says what to whom, when, how patiently. */
 import type { Cast } from '../../cast/cast.ts';
-import type { Priority, Tier, Trigger } from '../../core/dialogue.ts';
+import type { Priority, Tier, Trigger, WorldEvent } from '../../core/dialogue.ts';
 import type { SeededRandom } from '../../planning/seeded-random.ts';
 import { markerOf } from './markers.ts';
 
@@ -15,6 +15,10 @@ export interface PlannedLine {
   /** Empty for a bark. */
   readonly prompt: string;
   readonly trigger: Trigger | null;
+  /** What it remarks on; null: nothing that others could remark on as well. */
+  readonly event: WorldEvent | null;
+  /** Who hears it besides. */
+  readonly listeners: readonly string[];
   /** The word that exists only in this line; null for a bark. */
   readonly marker: string | null;
   /** A word that only facts told for this player hold. */
@@ -99,6 +103,8 @@ export function planTraffic(options: TrafficOptions): TrafficPlan {
       adapter: null,
       prompt: marker === null ? '' : random.pick(SAYINGS).replace('MARK', marker),
       trigger: isBark || random.chance(0.1) ? random.pick(TRIGGERS) : null,
+      event: null,
+      listeners: [],
       marker,
       factMarker: random.chance(0.3) ? mark(owner) : null,
       conversationId: playerId !== null && random.chance(0.7) ? `talk-${playerId}-${npcId}` : null,
