@@ -33,6 +33,8 @@ export class DialogueReader extends StreamReader {
         text: `${this.said.text} ${String(fields['text'])}`.trim(),
         firstTextAtMs: this.said.firstTextAtMs ?? atMs,
         firstSentenceAtMs: this.said.firstSentenceAtMs ?? atMs,
+        // A player who leaves before the end hears no more of where it came from.
+        source: sourceOf(fields['source']),
       };
     } else if (event === 'done') this.#onDone(fields);
   }

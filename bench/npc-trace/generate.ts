@@ -155,7 +155,7 @@ class Teller {
     return { nextAtMs: atMs + hangUpAfterMs + random.between(50, 400) };
   }
 
-  #bark({ atMs, playerId, npcId, place, trigger, isAmbient, health, event }: BarkEvent): void {
+  #bark({ atMs, playerId, npcId, place, trigger, isAmbient, listeners, health, event }: BarkEvent): void {
     if (event !== undefined) this.#waryUntilMs.set(place, atMs + WARY_MS);
     this.entries.push({
       kind: 'say',
@@ -171,6 +171,7 @@ class Teller {
           ...worldFacts(atMs, this.#shape.minutes * 60_000),
           ...(health === undefined ? [] : [{ key: 'health', value: health }]),
         ],
+        ...(listeners.length === 0 ? {} : { listeners }),
       },
       priority: isAmbient ? 'ambient' : 'interactive',
       ...(event === undefined ? {} : { event }),
@@ -214,7 +215,8 @@ export function measured(entries: readonly TraceEntry[], minutes: number): Recor
     share(list.length - new Set(list.map(keyOf)).size, list.length);
   const words = (say: SayEntry) => `${say.npcId}|${levelled(say.prompt)}`;
   const point = (say: SayEntry) => `${words(say)}|${levelled(JSON.stringify(say.context['history'] ?? []))}`;
-  const exact = (say: SayEntry) => JSON.stringify([words(say), say.trigger, say.context]);
+  const exact = (say: SayEntry) =>
+    JSON.stringify([words(say), say.trigger, { ...say.context, listeners: undefined }]);
   const events = new Set(says.flatMap(({ event }) => (event === undefined ? [] : [event.id])));
   const ofEvents = says.filter(({ event }) => event !== undefined).length;
   return {

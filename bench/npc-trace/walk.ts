@@ -36,6 +36,8 @@ export interface BarkEvent {
   readonly place: string;
   readonly trigger: Trigger;
   readonly isAmbient: boolean;
+  /** Other players who stand near enough to hear it. */
+  readonly listeners: readonly string[];
   /** Of the player, where it matters to what is said. */
   readonly health?: number;
   readonly event?: { readonly id: string; readonly area: string };
@@ -68,6 +70,7 @@ const ROAD_MS = 12_000;
 const HINT_LEAD_MS = [4_000, 8_000] as const;
 /** Equal events are told within this (npc-domain §4 "Crowds": coalesce for 500 ms). */
 const WITNESS_SPREAD_MS = 400;
+const LISTENERS_MAX = 4;
 const WITNESSES = [3, 5] as const;
 /** A line that began this long ago may still be running when a connection is lost. */
 const RUNNING_MS = 2_500;
@@ -241,7 +244,16 @@ class Story {
   #greet(player: Player, arrivedMs: number): void {
     const npcId = spotOf(player.place).residents[0] as string;
     const { id: playerId, place } = player;
-    this.#tell({ kind: 'bark', atMs: arrivedMs, playerId, npcId, place, trigger: 'greet', isAmbient: false });
+    this.#tell({
+      kind: 'bark',
+      atMs: arrivedMs,
+      playerId,
+      npcId,
+      place,
+      trigger: 'greet',
+      isAmbient: false,
+      listeners: this.#listeners(player, arrivedMs),
+    });
   }
 
   #talk(atMs: number): void {
@@ -306,10 +318,20 @@ class Story {
     const near = this.#players.filter((player) => player.place === place && player.hereFromMs <= atMs);
     // Beyond hearing nothing is generated (npc-domain §4 "Distance").
     if (near.length === 0) return;
-    const playerId = this.#random.pick(near).id;
+    const player = this.#random.pick(near);
     const trigger = this.#random.weighted({ idle: 8, weather: 1, night: 1 });
     const npcId = this.#resident(place);
-    this.#tell({ kind: 'bark', atMs, playerId, npcId, place, trigger, isAmbient: true });
+    const listeners = this.#listeners(player, atMs);
+    this.#tell({
+      kind: 'bark',
+      atMs,
+      playerId: player.id,
+      npcId,
+      place,
+      trigger,
+      isAmbient: true,
+      listeners,
+    });
   }
 
   /** One player is set upon; each event is seen by several NPCs at once, and one voice would be enough. */
@@ -341,6 +363,7 @@ class Story {
             place,
             trigger,
             isAmbient: false,
+            listeners: this.#listeners(player, seenMs),
             health,
             event,
           });
@@ -349,6 +372,14 @@ class Story {
       eventMs += this.#random.between(2_000, 5_000);
     }
     player.busyUntilMs = eventMs;
+  }
+
+  /** The other players at the place, a few: one line is said once for all of them (npc-domain §4 "Same line"). */
+  #listeners(player: Player, atMs: number): readonly string[] {
+    return this.#players
+      .filter((other) => other !== player && other.place === player.place && other.hereFromMs <= atMs)
+      .slice(0, LISTENERS_MAX)
+      .map(({ id }) => id);
   }
 
   /** Who stands there, and the crowd of the neighbouring places that runs up. */

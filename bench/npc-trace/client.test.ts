@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { after, test } from 'node:test';
 import { ChatReader } from './chat-door.ts';
+import { type DriveOptions, type DriveTarget, drive, windowOf } from './client.ts';
 import { DialogueReader } from './dialogue-door.ts';
-import { type DriveOptions, type DriveTarget, drive, windowOf } from './drive.ts';
 import { type SayEntry, type SayOutcome, TRACE_SCHEMA, type Trace, type TraceEntry } from './trace.ts';
 
 const OPTIONS: DriveOptions = { speed: 1, fromMs: 0, forMs: 1_000, includeBarks: true, useEvents: false };
