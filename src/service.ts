@@ -28,6 +28,7 @@ import { prepareNpcs } from './dialogue/prepare.ts';
 import { RecentPrefixes } from './dialogue/recent-prefixes.ts';
 import { Prompts } from './dialogue/script.ts';
 import { Voices } from './dialogue/voices.ts';
+import { WarmPrefixes } from './dialogue/warm-prefixes.ts';
 import { createTensorEngine } from './engines/oip.ts';
 import { estimateTokens } from './engines/token-counter.ts';
 import type { TransportOptions } from './engines/transport.ts';
@@ -42,6 +43,8 @@ import { linkSignals } from './lib/abort.ts';
 import { TaskGroup } from './lib/async.ts';
 import type { ModelProgress } from './models/progress.ts';
 import { Recall } from './recall/recall.ts';
+import { sharedAddress } from './recall/shared/address.ts';
+import { openSharedTier } from './recall/shared/tier.ts';
 import { HedgeAllowance } from './routing/hedge.ts';
 import { TensorLanes } from './routing/lanes.ts';
 import { poolLayout } from './routing/layout.ts';
@@ -138,6 +141,7 @@ export async function createService(
   const spending = cleanup.use(await Spending.open(config.spending, { store: store.spending, clock, log }));
   requirePrices(config, spending.prices, clock.nowMs());
   const prefixes = new RecentPrefixes();
+  let warm: WarmPrefixes | null = null;
   const hosts = new Map<string, Host>();
   const adapters = cleanup.use(
     await openAdapters({
@@ -148,7 +152,11 @@ export async function createService(
       workingDirectory: directory,
       runtime,
       log,
-      onEvent: (event) => recordAdapterEvent(metrics, event),
+      onEvent: (event) => {
+        recordAdapterEvent(metrics, event);
+        // A line that waited for its adapter reads its prefix itself.
+        if (event.type === 'loaded' && event.payer !== 'interactive') warm?.adapterLoaded(event.id);
+      },
       onOperationEnd: (kind, outcome) =>
         metrics.count('greenroom_adapter_operations_total', { kind, outcome }),
     }),
@@ -174,27 +182,45 @@ export async function createService(
 
   const heard = new HeardLines(clock);
   const memory = new ConversationMemory(store.conversations, extractiveSummary);
+  const prompts = new Prompts({ cast, defaultTemperature: config.temperature, prefixes });
+  const warmPrefixes = new WarmPrefixes({
+    cast,
+    tiers: config.tiers,
+    pools,
+    adapters: adapters.keeper,
+    prompts,
+    clock,
+    log,
+    tasks,
+    onWarmUp: (engine, result) => metrics.count('greenroom_prefix_warmups_total', { engine, result }),
+  });
+  warm = warmPrefixes;
   const ladder = new Ladder({
     pools,
     versions,
     adapters: adapters.keeper,
     adapterWaitMs: config.adapters.waitMs,
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
-    prompts: new Prompts({
-      cast,
-      defaultTemperature: config.temperature,
-      prefixes,
-    }),
+    prompts,
+    onPrefix: (key, engine) => warmPrefixes.noted(key, engine),
     spending,
     hedges: new HedgeAllowance(config.routing.hedging),
     options: config.routing,
     clock,
     log,
   });
+  const sharedAt = sharedAddress(config.recall.shared, runtime.environment);
   const recall = cleanup.use(
     new Recall({
       options: config.recall,
-      shared: null,
+      shared:
+        sharedAt === null || !config.recall.enabled
+          ? null
+          : openSharedTier(config.recall.shared, sharedAt, {
+              ...runtime,
+              log,
+              onFault: (fault) => metrics.count('greenroom_recall_shared_faults_total', { fault }),
+            }),
       clock,
       onEvent: (event) => recordRecallEvent(metrics, event),
     }),
@@ -333,7 +359,11 @@ export async function createService(
     answer: answerCounted,
     npcs: npcSummaries(cast),
     prepare: (npcIds) =>
-      prepareNpcs(npcIds, { cast, tiers: config.tiers, pools, adapters: adapters.keeper }, hardStop.signal),
+      prepareNpcs(
+        npcIds,
+        { cast, tiers: config.tiers, pools, adapters: adapters.keeper, warm: warmPrefixes },
+        hardStop.signal,
+      ),
     describeNpc: async (npcId, describeSignal) => {
       const persona = cast.npcs.get(npcId);
       if (persona === undefined) return null;

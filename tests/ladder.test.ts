@@ -47,9 +47,11 @@ const LADDER: Readonly<Record<string, readonly string[]>> = {
   hosts: [...FOUNDATION, 'adapters', 'config', 'embedded', 'engines', 'models', 'routing'],
   'service.ts': [...FOUNDATION, ...PARTS, 'config', 'hosts'],
   'app.ts': [...FOUNDATION, 'api', 'config', 'engines', 'service.ts'],
-  cli: [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'app.ts'],
+  // A plan is the real service on a clock that jumps, before engines that are models.
+  planning: [...FOUNDATION, ...PARTS, 'config', 'service.ts'],
+  cli: [...FOUNDATION, ...PARTS, 'config', 'planning', 'runtime.ts', 'app.ts'],
   'main.ts': ['cli'],
-  testing: [...FOUNDATION, ...PARTS, 'config', 'runtime.ts', 'service.ts', 'app.ts', 'cli'],
+  testing: [...FOUNDATION, ...PARTS, 'config', 'planning', 'runtime.ts', 'service.ts', 'app.ts', 'cli'],
 };
 
 /** A third-party package has one home, so that replacing it touches one folder. zod describes data everywhere. */

@@ -273,6 +273,8 @@ export class KeptReplica {
       place.move('resident', null);
       this.#restsUntilMonoMs = nowMonoMs + REST_LOADS * place.loadMs;
       const { loadMs, verifyMs, payer, id } = place;
+      // Whoever hears that it is loaded finds it resident.
+      this.announce();
       this.#parts.onEvent({ type: 'loaded', engine: this.name, id, payer, loadMs, verifyMs });
       this.#parts.log.info('adapter.resident', {
         engine: this.name,

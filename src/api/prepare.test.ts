@@ -8,8 +8,8 @@ test('a hint names the adapter of each NPC and whether it is there, and is accep
   assert.equal(reply.status, 202);
   assert.deepEqual(await reply.json(), {
     data: [
-      { npc_id: 'vampire_1', adapter: 'vampire@1', state: 'loading' },
-      { npc_id: 'nobody', adapter: null, state: 'unknown_npc' },
+      { npc_id: 'vampire_1', adapter: 'vampire@1', state: 'loading', prefix: 'cold' },
+      { npc_id: 'nobody', adapter: null, state: 'unknown_npc', prefix: 'cold' },
     ],
   });
 });

@@ -26,6 +26,11 @@ const replySchema = z.object({
         .describe(
           'ready: nothing is missing. loading: it was asked for. Else why it will speak as the base.',
         ),
+      prefix: z
+        .enum(['warm', 'warming', 'cold'])
+        .describe(
+          'Whether an engine has read what its prompts begin with. warming: it will when nobody waits. cold: no free engine takes it now.',
+        ),
     }),
   ),
 });
@@ -46,7 +51,7 @@ export const prepareDoor: Door = (scope, { services }) => {
       const { npc_ids: npcIds } = request.body as z.infer<typeof bodySchema>;
       const prepared = await services.prepare(npcIds);
       reply.code(202);
-      return { data: prepared.map(({ npcId, adapter, state }) => ({ npc_id: npcId, adapter, state })) };
+      return { data: prepared.map(({ npcId, ...rest }) => ({ npc_id: npcId, ...rest })) };
     },
   );
 };

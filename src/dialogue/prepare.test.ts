@@ -36,14 +36,14 @@ test('a hint wants the adapter behind every player, waits for nothing, and says 
   const tiers = tiersSchema.parse({});
   const said = await prepareNpcs(
     ['one', 'two', 'three', 'four'],
-    { cast, tiers, pools: new Map(), adapters },
+    { cast, tiers, pools: new Map(), adapters, warm: { hint: () => 'warming' } },
     never,
   );
   assert.deepEqual(said, [
-    { npcId: 'one', adapter: 'lich@7', state: 'loading' },
-    { npcId: 'two', adapter: 'nobody', state: 'unknown' },
-    { npcId: 'three', adapter: null, state: 'ready' },
-    { npcId: 'four', adapter: null, state: 'unknown_npc' },
+    { npcId: 'one', adapter: 'lich@7', state: 'loading', prefix: 'warming' },
+    { npcId: 'two', adapter: 'nobody', state: 'unknown', prefix: 'cold' },
+    { npcId: 'three', adapter: null, state: 'ready', prefix: 'warming' },
+    { npcId: 'four', adapter: null, state: 'unknown_npc', prefix: 'cold' },
   ]);
   assert.deepEqual(wanted, [['lich@7', { priority: 'hint', tier: 2, waitMs: 0 }]]);
 });

@@ -35,7 +35,7 @@ const MEMORY_WAIT_MS = 25;
 /** And never more than this share of the time that is left. */
 const MEMORY_WAIT_SHARE = 0.1;
 /** A joiner stops waiting this long before its deadline, so that a written line still leaves in time. */
-const JOIN_RESERVE_MS = 14;
+const JOIN_RESERVE_MS = 11;
 /** Leaders who left, one after another, before a joiner goes its own way. */
 const LEADERS_MAX = 8;
 

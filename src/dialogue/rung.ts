@@ -175,7 +175,10 @@ function ask(
       {
         clock,
         spending,
-        onAdmitted: (waitedMs) => (told.queueMs += waitedMs),
+        onAdmitted: (waitedMs) => {
+          told.queueMs += waitedMs;
+          parts.onPrefix(ask.prefixKey, chosen.name);
+        },
         onEnded: (record) => {
           told.attempts.push(record);
           reply.addSpent(record);

@@ -3,11 +3,13 @@
  * that is tried, counted by its own tokenizer and cut to its own context.
  */
 import type { Cast } from '../cast/cast.ts';
+import type { Persona } from '../cast/persona.ts';
 import { type AssembledPrompt, createPromptAssembler, type PromptAssembler } from '../cast/prompt.ts';
 import type { AdapterAddress } from '../core/adapter.ts';
 import type { DialogueRequest } from '../core/dialogue.ts';
-import type { GenerateRequest, TokenCounter } from '../core/engine.ts';
+import type { ChatMessage, GenerateRequest, TokenCounter } from '../core/engine.ts';
 import type { Replica } from '../routing/replica.ts';
+import type { TierPolicy } from '../routing/tiers.ts';
 import type { RecentPrefixes } from './recent-prefixes.ts';
 import type { Remembered } from './remembered.ts';
 import type { Reply } from './reply.ts';
@@ -21,6 +23,8 @@ export interface ScriptParts {
 
 /** Where neither the configuration nor the engine says, this much is taken to fit (tokens). */
 const CONTEXT_TOKENS_DEFAULT = 4_096;
+/** Something must be said to have a prompt; it is not part of what is stable. */
+const GREETING = 'Good evening.';
 /** English runs at about 1.4 tokens a word; the rest is for marks and a sentence that is dropped. */
 const TOKENS_PER_WORD = 1.6;
 const TOKENS_SPARE = 16;
@@ -38,6 +42,34 @@ export class Prompts {
 
   script(request: DialogueRequest, scene: Scene, remembered: Remembered, signal: AbortSignal): Script {
     return new Script(request, scene, this.#parts, (counter) => this.#assembler(counter), remembered, signal);
+  }
+
+  /** The messages that every prompt of this persona begins with, at its own tier. */
+  async stableMessages(
+    persona: Persona,
+    policy: TierPolicy,
+    replica: Pick<Replica, 'counter' | 'contextTokens'>,
+    signal: AbortSignal,
+  ): Promise<readonly ChatMessage[]> {
+    const { cast } = this.#parts;
+    const { messages, stableMessageCount } = await this.#assembler(replica.counter).assemble(
+      {
+        world: cast.setting,
+        persona,
+        tier: persona.tier,
+        context: { timelineId: 'main', facts: [], history: [], allowedActions: [] },
+        history: [],
+        summary: null,
+        playerText: GREETING,
+        trigger: null,
+        maxPromptTokens: Math.min(policy.promptTokens, replica.contextTokens ?? CONTEXT_TOKENS_DEFAULT),
+        personaTokens: policy.personaTokens,
+        npcs: cast.npcs,
+      },
+      replica.counter,
+      signal,
+    );
+    return messages.slice(0, stableMessageCount);
   }
 
   #assembler(counter: TokenCounter): PromptAssembler {
@@ -155,6 +187,9 @@ export function samplingOf(
 }
 
 /** What shares a stable prefix, and so belongs at one replica. KV of one adapter is of no use to another. */
-export function prefixKeyOf({ persona, tier }: Scene, adapter: string | null): string {
+export function prefixKeyOf(
+  { persona, tier }: Pick<Scene, 'persona' | 'tier'>,
+  adapter: string | null,
+): string {
   return `${persona.id}@${persona.version}/${tier}${adapter === null ? '' : `/${adapter}`}`;
 }

@@ -24,6 +24,8 @@ export interface LadderParts {
   readonly spending: Spending;
   readonly hedges: HedgeAllowance;
   readonly options: { readonly budgets: BudgetOptions; readonly hedging: HedgingOptions };
+  /** Told where each prefix was asked of last. */
+  readonly onPrefix: (prefixKey: string, replica: string) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }

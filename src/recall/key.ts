@@ -72,5 +72,5 @@ export function normalWords(text: string): string {
     .replaceAll('’', "'")
     .replace(/\s+/gu, ' ')
     .trim()
-    .replace(/[.!…]+$/u, '');
+    .replace(/[\s.!…]+$/u, '');
 }

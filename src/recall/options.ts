@@ -1,5 +1,6 @@
 /** Options of the dialogue cache. */
 import { z } from 'zod';
+import { sharedRecallOptionsSchema } from './shared/options.ts';
 
 export const recallOptionsSchema = z.strictObject({
   enabled: z
@@ -36,5 +37,8 @@ export const recallOptionsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe('Whether equal questions that are asked at once share one generation.'),
+  shared: sharedRecallOptionsSchema
+    .prefault({})
+    .describe('A tier that gateways share; without an address each remembers for itself.'),
 });
 export type RecallOptions = z.output<typeof recallOptionsSchema>;

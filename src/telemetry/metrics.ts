@@ -109,6 +109,30 @@ export const METRICS = {
     labels: [],
     question: 'Do the gateways share their lines?',
   },
+  greenroom_recall_shared_faults_total: {
+    kind: 'counter',
+    help: 'What was wrong with the shared tier of the dialogue cache, by fault; none of it costs a line.',
+    labels: ['fault'],
+    question: 'Why do the gateways not share their lines?',
+  },
+  greenroom_prefix_prompt_tokens_total: {
+    kind: 'counter',
+    help: 'Prompt tokens that engines were sent, by NPC (the first 200 asked for; the rest are `other`).',
+    labels: ['npc'],
+    question: 'Who costs most to speak for?',
+  },
+  greenroom_prefix_cached_tokens_total: {
+    kind: 'counter',
+    help: 'Of those, the tokens that engines had in their cache.',
+    labels: ['npc'],
+    question: 'Whose prefix stays warm?',
+  },
+  greenroom_prefix_warmups_total: {
+    kind: 'counter',
+    help: 'Prefixes read in before a player came, by engine and result (warmed, failed, busy).',
+    labels: ['engine', 'result'],
+    question: 'Do hints find engines that have time?',
+  },
   greenroom_queue_seconds: {
     kind: 'histogram',
     help: 'Time waiting for a place at an engine.',

@@ -2,7 +2,15 @@
 import type { AttemptRecord, Turn, TurnSink } from '../core/turn.ts';
 import type { Metrics } from './metrics.ts';
 
+/** NPCs with series of their own. */
+const NPC_LABELS_MAX = 200;
+
 export function turnMetrics(metrics: Metrics): TurnSink {
+  const npcs = new Set<string>();
+  const npcLabel = (npcId: string) => {
+    if (npcs.size < NPC_LABELS_MAX) npcs.add(npcId);
+    return npcs.has(npcId) ? npcId : 'other';
+  };
   return {
     record(turn: Turn): void {
       for (const hit of turn.guardHits)
@@ -34,6 +42,9 @@ export function turnMetrics(metrics: Metrics): TurnSink {
       }
       metrics.count('greenroom_prompt_tokens_total', { tier }, outcome.usage.promptTokens);
       metrics.count('greenroom_cached_tokens_total', { tier }, outcome.usage.cachedTokens);
+      const npc = npcLabel(outcome.npcId);
+      metrics.count('greenroom_prefix_prompt_tokens_total', { npc }, outcome.usage.promptTokens);
+      metrics.count('greenroom_prefix_cached_tokens_total', { npc }, outcome.usage.cachedTokens);
       metrics.count('greenroom_completion_tokens_total', { tier }, outcome.usage.completionTokens);
       if (outcome.source.cause !== undefined)
         metrics.count('greenroom_fallbacks_total', { tier, cause: outcome.source.cause });

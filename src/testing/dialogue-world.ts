@@ -210,6 +210,7 @@ export async function world(
     }),
     spending,
     hedges: new HedgeAllowance(hedging),
+    onPrefix: () => {},
     options: { budgets: budgetOptionsSchema.parse(options.budgets ?? {}), hedging },
     clock,
     log: silentLogger,

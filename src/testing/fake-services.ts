@@ -91,6 +91,7 @@ export function fakeServices(options: FakeOptions): FakeServices {
           npcId,
           adapter: npcId === 'vampire_1' ? 'vampire@1' : null,
           state: npcId === 'vampire_1' ? ('loading' as const) : ('unknown_npc' as const),
+          prefix: 'cold' as const,
         })),
       ),
     describeNpc: (npcId) =>
