@@ -37,10 +37,12 @@ const ROUND_WALL_MS: readonly number[] = [20_000, 14_000, 10_000];
 const MULTIPLES: readonly number[] = [1, 2, 3];
 const WARM_UP = { lines: 8, wallMs: 6_000 };
 const QUICK_WARM_UP = { lines: 2, wallMs: 500 };
-const QUICK_LINES_PER_SECOND = 1;
+const QUICK_LINES_PER_SECOND = 1.5;
 /** Where the first search begins: a small model on two cores answers about as many lines. */
 const FIRST_LINES_PER_SECOND = 0.5;
 const LEAST_LINES_PER_SECOND = 0.05;
+/** Of the time limit; what is not known by then stays coarse. */
+const SEARCH_SHARE = 0.4;
 /** A quick run asks the side that matters first, and on a busy machine leaves out what no longer fits. */
 const QUICK_SIDE_MS = 10_000;
 /** Sides whose capacity a bar divides are searched closer than those that stand beside. */
@@ -115,7 +117,7 @@ class Running {
       await using runner = this.#runner(side, trace, 0);
       for (
         let speed = nextSpeed(probes, limits);
-        speed !== null && this.#leftMs() > 0;
+        speed !== null && this.#leftMs() > this.#course.limitMs * (1 - SEARCH_SHARE);
         speed = nextSpeed(probes, limits)
       ) {
         const window = await this.#window(runner, {

@@ -249,7 +249,7 @@ function repeatRows(material: Material): Row[] {
       const side = material.sides.find(({ key }) => key === window.side);
       const { asked, goodShare, inTimeShare, ttfsP50Ms, ttfsP95Ms } = figuresOf(window.lines);
       return {
-        case: `share of repeated questions in the trace, one window each at ${window.speed === material.baseSpeed ? 'the' : 'twice the'} best rival’s capacity`,
+        case: 'share of repeated questions in the trace, one window each at twice the best rival’s capacity',
         repeats,
         side: side === undefined ? window.side : titleOf(side),
         lines: asked,

@@ -42,7 +42,7 @@ export class Runner implements AsyncDisposable {
   constructor(side: Side, options: RunnerOptions, signal: AbortSignal) {
     this.side = side;
     this.#options = options;
-    this.#cursor = new Cursor(options.room, options.offsetMs);
+    this.#cursor = new Cursor(options.room, options.offsetMs, options.trace.entries);
     this.#signal = signal;
   }
 

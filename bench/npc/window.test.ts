@@ -21,12 +21,12 @@ test('stretches one after the other never share a line unless they say that they
   });
   fc.assert(
     fc.property(fc.array(asked, { maxLength: 12 }), fc.nat(30_000), (all, offsetMs) => {
-      const cursor = new Cursor({ fromMs: 1_000, untilMs: 20_000 }, offsetMs);
+      const cursor = new Cursor({ fromMs: 1_000, untilMs: 20_000 }, offsetMs, ENTRIES);
       let heard = new Set<unknown>();
       for (const { speed, wallMs } of all) {
         const { stretch, isAgain } = cursor.next(speed, wallMs);
         if (isAgain) heard = new Set();
-        assert.ok(stretch.fromMs >= 1_000 && stretch.wallMs <= wallMs);
+        assert.ok(stretch.fromMs >= 1_000 && stretch.wallMs <= wallMs + 1e-6);
         for (const entry of entriesOf(ENTRIES, stretch)) {
           assert.ok(entry.kind === 'say' && !heard.has(entry.id));
           heard.add(entry.id);
@@ -34,6 +34,16 @@ test('stretches one after the other never share a line unless they say that they
       }
     }),
   );
+});
+
+test('a stretch is taken where the trace is neither in a burst nor in a lull', () => {
+  const calm = Array.from({ length: 300 }, (_none, index) => say(`c${index}`, { atMs: index * 200 }));
+  const burst = Array.from({ length: 50 }, (_none, index) => say(`b${index}`, { atMs: index * 80 }));
+  const cursor = new Cursor({ fromMs: 0, untilMs: 60_000 }, 0, [...burst, ...calm]);
+  const { stretch } = cursor.next(1, 4_000);
+  const expected = 350 / 15;
+  const lines = entriesOf([...burst, ...calm], stretch).length;
+  assert.ok(Math.abs(lines / expected - 1) <= 0.15, `${lines} lines`);
 });
 
 test('in as many rounds as there are sides each begins once, and no round leaves one out', () => {

@@ -47,14 +47,26 @@ export interface Part {
   readonly untilMs: number;
 }
 
-/** Gives one stretch after the other out of a part of the trace. */
+/** A stretch is taken where its lines are as many as the trace's mean says, give or take this share of them. */
+const TYPICAL_SHARE = 0.15;
+/** How far it is looked for, and in which steps (ms of the trace). */
+const LOOK_AHEAD_MS = 120_000;
+const STEP_MS = 500;
+
+/**
+ * Gives one stretch after the other out of a part of the trace. The trace has bursts and lulls longer than a window: taken
+ * as they come, they would say more of a window than the speed does. So it passes over time until it stands before a
+ * typical stretch; what is within that is the trace's own.
+ */
 export class Cursor {
   readonly #part: Part;
+  readonly #saidAtMs: readonly number[];
   #atMs: number;
 
   /** Begins `offsetMs` into the part, as if the part were a ring. */
-  constructor(part: Part, offsetMs: number) {
+  constructor(part: Part, offsetMs: number, entries: readonly TraceEntry[]) {
     this.#part = part;
+    this.#saidAtMs = saysOf(entries).map(({ atMs }) => atMs);
     this.#atMs = part.fromMs + (offsetMs % (part.untilMs - part.fromMs));
   }
 
@@ -63,14 +75,29 @@ export class Cursor {
    * not hear a line twice starts anew. One longer than the part is cut by it.
    */
   next(speed: number, wallMs: number): { readonly stretch: Stretch; readonly isAgain: boolean } {
-    const lengthMs = speed * wallMs;
-    const isAgain = this.#atMs + lengthMs > this.#part.untilMs;
-    const fromMs = isAgain ? this.#part.fromMs : this.#atMs;
+    const { fromMs: frontMs, untilMs } = this.#part;
+    const lengthMs = Math.min(speed * wallMs, untilMs - frontMs);
+    const isAgain = this.#atMs + lengthMs > untilMs;
+    const fromMs = this.#typicalFrom(isAgain ? frontMs : this.#atMs, lengthMs);
     this.#atMs = fromMs + lengthMs;
-    return {
-      stretch: { fromMs, speed, wallMs: Math.min(wallMs, (this.#part.untilMs - fromMs) / speed) },
-      isAgain,
-    };
+    return { stretch: { fromMs, speed, wallMs: lengthMs / speed }, isAgain };
+  }
+
+  /** The first typical stretch from `atMs` on, else that which comes nearest to it. */
+  #typicalFrom(atMs: number, lengthMs: number): number {
+    const { fromMs: frontMs, untilMs } = this.#part;
+    const expected = (this.#count(frontMs, untilMs) * lengthMs) / (untilMs - frontMs);
+    const lastMs = Math.min(atMs + LOOK_AHEAD_MS, untilMs - lengthMs);
+    let nearest = { fromMs: atMs, off: Number.POSITIVE_INFINITY };
+    for (let fromMs = atMs; fromMs <= lastMs && nearest.off > TYPICAL_SHARE; fromMs += STEP_MS) {
+      const off = Math.abs(this.#count(fromMs, fromMs + lengthMs) / expected - 1);
+      if (off < nearest.off) nearest = { fromMs, off };
+    }
+    return nearest.fromMs;
+  }
+
+  #count(fromMs: number, untilMs: number): number {
+    return this.#saidAtMs.filter((atMs) => atMs >= fromMs && atMs < untilMs).length;
   }
 }
 
