@@ -5,17 +5,20 @@
  */
 import type { Frame, Item } from './frame.ts';
 
-/** A word of this length or more may be misspelt and still be known. */
-const SPELLING_LENGTH_MIN = 6;
-const SPELLING_COST = 0.4;
 /** "Stands" for "is": said, though less well than by itself. */
 const LOOSE_COST = 0.05;
 
-/** 0: never the same; else 1 / (1 + cost of what differs); 1 when nothing does. */
-export function likeness(a: Frame, b: Frame): number {
-  const cost = costBetween(a, b);
+/**
+ * 0: never the same; else 1 / (1 + cost of what differs); 1 when nothing does. Likeness below `atLeast` may be told as 0:
+ * most texts differ in their first words, and a look-up need not read on.
+ */
+export function likeness(a: Frame, b: Frame, atLeast = 0): number {
+  const costMax = atLeast <= 0 ? Number.POSITIVE_INFINITY : 1 / atLeast - 1 + ROUNDING;
+  const cost = costBetween(a, b, costMax);
   return cost === null ? 0 : 1 / (1 + cost);
 }
+
+const ROUNDING = 1e-9;
 
 interface Pair {
   readonly mine: number;
@@ -23,10 +26,11 @@ interface Pair {
 }
 
 /** Null: a difference that no likeness outweighs. */
-function costBetween(a: Frame, b: Frame): number | null {
+function costBetween(a: Frame, b: Frame, costMax: number): number | null {
+  if (a.key === b.key) return 0;
   if (isTimeShifted(a, b)) return null;
-  if (a.items.length > b.items.length || (a.items.length === b.items.length && keyOf(a) > keyOf(b)))
-    return costBetween(b, a);
+  if (a.items.length > b.items.length || (a.items.length === b.items.length && a.key > b.key))
+    return costBetween(b, a, costMax);
   const isUsed = new Uint8Array(b.items.length);
   const pairs: Pair[] = [];
   let cost = 0;
@@ -44,6 +48,7 @@ function costBetween(a: Frame, b: Frame): number | null {
     if (best === -1) {
       if (item.isDecisive || item.denials > 0) return null;
       cost += item.weight;
+      if (cost > costMax) return null;
       continue;
     }
     isUsed[best] = 1;
@@ -56,6 +61,7 @@ function costBetween(a: Frame, b: Frame): number | null {
     if (other.isDecisive || other.denials > 0) return null;
     cost += other.weight;
   }
+  if (cost > costMax) return null;
   return isSwapped(a, b, pairs) ? null : cost;
 }
 
@@ -74,7 +80,6 @@ function itemCost(a: Item, b: Item): number | null {
       return a.isBeing === b.isBeing ? 0 : LOOSE_COST;
     return /s$/.test(a.written) === /s$/.test(b.written) ? 0 : VERB_OR_MANY_COST;
   }
-  if (a.written !== null && b.written !== null && isMisspelt(a.written, b.written)) return SPELLING_COST;
   return null;
 }
 
@@ -91,28 +96,10 @@ function isSwapped(a: Frame, b: Frame, pairs: readonly Pair[]): boolean {
   const last = new Map<string, number>();
   for (const { mine, theirs } of pairs) {
     if (a.items[mine]?.isBeing === true || b.items[theirs]?.isBeing === true) continue;
-    const tie = a.items[mine]?.ties[0] ?? 'core';
+    const tie = (a.items[mine]?.ties[0] ?? 'core').replace(/^of /, '');
     if (tie === 'manner') continue;
     if (theirs < (last.get(tie) ?? -1)) return true;
     last.set(tie, theirs);
   }
   return false;
-}
-
-/** One letter left out, doubled or changed, or two exchanged, within a word; never its first letter, nor a prefix. */
-function isMisspelt(a: string, b: string): boolean {
-  if (a.length > b.length) return isMisspelt(b, a);
-  if (a.length < SPELLING_LENGTH_MIN || b.length - a.length > 1 || a[0] !== b[0]) return false;
-  let at = 0;
-  while (at < a.length && a[at] === b[at]) at += 1;
-  const [restA, restB] = [a.slice(at), b.slice(at)];
-  if (a.length < b.length) return restA === restB.slice(1);
-  return (
-    restA.slice(1) === restB.slice(1) ||
-    (restA[0] === restB[1] && restA[1] === restB[0] && restA.slice(2) === restB.slice(2))
-  );
-}
-
-function keyOf(frame: Frame): string {
-  return frame.items.map((item) => `${item.concepts[0]}${item.ties[0]}${item.denials}`).join(' ');
 }

@@ -34,6 +34,8 @@ export interface Frame {
   readonly items: readonly Item[];
   readonly isPast: boolean;
   readonly isPresent: boolean;
+  /** Equal for frames that are equal in everything. */
+  readonly key: string;
 }
 
 type Draft = { -readonly [K in keyof Item]: Item[K] } & {
@@ -42,11 +44,16 @@ type Draft = { -readonly [K in keyof Item]: Item[K] } & {
   isPassive: boolean;
   isGiving: boolean;
   isInflected: boolean;
+  /** Told by "of", behind what is owned. */
+  isBehind: boolean;
+  isOwning: boolean;
+  owned: Draft | null;
   clause: number;
 };
 
 const CORE: readonly string[] = ['core'];
 const OWNER: readonly string[] = ['of'];
+const WITHOUT: readonly string[] = ['without'];
 const TO_WHOM: readonly string[] = ['to'];
 const MANNER: readonly string[] = ['manner'];
 
@@ -57,11 +64,11 @@ const CAN_WEIGHT = 0.7;
 const PRONOUNS: Readonly<
   Record<string, { concepts: readonly string[]; gender?: 'm' | 'f'; isPlural?: boolean; weight?: number; isOwner?: true }>
 > = {
-  he: { concepts: ['thing/player'], gender: 'm' },
-  him: { concepts: ['thing/player'], gender: 'm' },
-  his: { concepts: ['thing/player'], gender: 'm', weight: VAGUE_WEIGHT, isOwner: true },
-  she: { concepts: ['thing/player'], gender: 'f' },
-  her: { concepts: ['thing/player'], gender: 'f', weight: VAGUE_WEIGHT },
+  he: { concepts: ['thing/player'], gender: 'm', isPlural: false },
+  him: { concepts: ['thing/player'], gender: 'm', isPlural: false },
+  his: { concepts: ['thing/player'], gender: 'm', isPlural: false, weight: VAGUE_WEIGHT, isOwner: true },
+  she: { concepts: ['thing/player'], gender: 'f', isPlural: false },
+  her: { concepts: ['thing/player'], gender: 'f', isPlural: false, weight: VAGUE_WEIGHT },
   they: { concepts: ['thing/player', 'somebody'], isPlural: true, weight: 0.5 },
   them: { concepts: ['thing/player', 'somebody'], isPlural: true },
   their: { concepts: ['thing/player'], isPlural: true, weight: VAGUE_WEIGHT, isOwner: true },
@@ -85,6 +92,10 @@ const PAST_HELPERS: ReadonlySet<string> = new Set(['was', 'were', 'had', 'did'])
 const PRESENT_HELPERS: ReadonlySet<string> = new Set(['is', 'are', 'am', 'has', 'do', 'does']);
 const ASKING: ReadonlySet<string> = new Set(
   'do does did is are was were am have has must shall may can could will would should'.split(' '),
+);
+/** Nobody is asked to do these: "can you see me" is a question. */
+const STATES: ReadonlySet<string> = new Set(
+  'have be remember recall know see hear smell feel taste believe understand like love hate fear swim read'.split(' '),
 );
 const QUESTION_WORD = /^(?:who|whom|what|where|when|why|how|whose|which)$/;
 /** With these the first of two things is to whom: "give me the key". */
@@ -110,6 +121,8 @@ class FrameReader {
   #hasHead = false;
   #sideClause: string | null = null;
   #sideHasVerb = false;
+  /** The side clause opens the text: "after three nights he comes back". */
+  #isOpening = false;
   #denials = 0;
   #isPast = false;
   #isPresent = false;
@@ -122,7 +135,7 @@ class FrameReader {
     const [first, second, third] = units;
     // "Could you lend me ten pairs?" asks for what "lend me ten pairs" does.
     const isRequest =
-      /^(?:can|could|will|would)$/.test(first?.form ?? '') && second?.form === 'you' && third?.form !== 'have';
+      /^(?:can|could|will|would)$/.test(first?.form ?? '') && second?.form === 'you' && !STATES.has(third?.lemma ?? 'have');
     if (isRequest) units = units.slice(2);
     this.#units = units;
     this.#isAsked =
@@ -138,7 +151,9 @@ class FrameReader {
     }
     if (this.#isAsked) this.#add(['asked'], { isDecisive: true, ties: ['asked'] });
     this.#settleDenials();
-    return { items: this.#inOrder(), isPast: this.#isPast, isPresent: this.#isPresent };
+    const items = this.#inOrder();
+    const told = { items, isPast: this.#isPast, isPresent: this.#isPresent };
+    return { ...told, key: JSON.stringify(told) };
   }
 
   #take(unit: Unit, at: number): void {
@@ -156,6 +171,8 @@ class FrameReader {
           this.#clause += 1;
           this.#ties = [this.#sideClause ?? ''];
           this.#sideHasVerb = false;
+          this.#hasHead = false;
+          this.#isOpening = at === 0;
         }
         if (this.#sideClause === 'if') this.#add(['marker/if'], { isDecisive: true });
         return;
@@ -166,6 +183,10 @@ class FrameReader {
         return;
       }
       if (Object.hasOwn(NEGATIVE_WORDS, unit.form)) {
+        if (unit.form === 'no' && !this.#hasHead && this.#ties[0] === 'with') {
+          this.#ties = WITHOUT;
+          return;
+        }
         this.#clauseDenials.set(this.#clause, (this.#clauseDenials.get(this.#clause) ?? 0) + 1);
         const rest = NEGATIVE_WORDS[unit.form];
         if (rest != null) this.#add([rest], { weight: VAGUE_WEIGHT, isThing: true });
@@ -244,7 +265,12 @@ class FrameReader {
     if (!Object.hasOwn(PREPOSITIONS, unit.form)) return false;
     const next = this.#units[at + 1];
     if (unit.form === 'to') {
-      if (next !== undefined && isVerb(next) && next.ending === 'plain' && !next.isOwner) return true;
+      if (next !== undefined && isVerb(next) && next.form === next.lemma && !next.isOwner) {
+        // "Stopped to eat" is not "stopped eating".
+        if (/^(?:stop|forget|remember|cease|quit)$/.test(this.#before?.lemma ?? ''))
+          this.#add(['in-order-to'], { isDecisive: true, ties: ['in-order-to'] });
+        return true;
+      }
       if (NEGATIONS.has(next?.form ?? '')) return true;
     }
     if (!beginsThing(next) && !(next !== undefined && Object.hasOwn(PRONOUNS, next.form))) {
@@ -274,6 +300,7 @@ class FrameReader {
       this.#ties === CORE &&
       this.#before !== undefined &&
       GIVING.has(this.#before.lemma) &&
+      !this.#before.isPhrase &&
       next !== undefined &&
       !next.isAfterPause &&
       beginsThing(next);
@@ -289,7 +316,9 @@ class FrameReader {
 
   #takeWord(unit: Unit, next: Unit | undefined): void {
     const meaning = unit.meaning;
-    const concepts = meaning === null ? [`~${unit.lemma}`] : [...meaning.concepts];
+    const isLacking = unit.lemma === 'lack' && !unit.isOwner && !isArticle(this.#before);
+    const concepts = isLacking ? ['verb/have'] : meaning === null ? [`~${unit.lemma}`] : [...meaning.concepts];
+    if (isLacking) this.#denials += 1;
     const isMarker = meaning?.kinds.has('marker') === true && !meaning.kinds.has('verb') && !meaning.kinds.has('thing');
     const written = meaning === null ? unit.form : null;
     if (unit.isOwner) {
@@ -349,13 +378,15 @@ class FrameReader {
     if (this.#sideClause !== null) {
       if (this.#sideHasVerb && this.#clause === 1 && this.#items.every((item) => item.clause === 1))
         this.#endSideClause();
+      else if (!this.#sideHasVerb && this.#hasHead && this.#isOpening) this.#endSideClause();
+      else if (this.#hasHead && this.#sideHasVerb) this.#ties = [this.#sideClause];
       return;
     }
     if (this.#hasHead) this.#ties = CORE;
   }
 
   #endTie(): void {
-    if (this.#sideClause === null) this.#ties = CORE;
+    this.#ties = this.#sideClause === null ? CORE : [this.#sideClause];
     this.#hasHead = false;
   }
 
@@ -388,6 +419,9 @@ class FrameReader {
       isBeing: false,
       isGiving: false,
       isInflected: false,
+      isOwning: false,
+      owned: null,
+      isBehind: this.#ties[0] === 'of' && about.ties !== OWNER,
       clause: this.#clause,
       ...about,
       concepts,
@@ -400,7 +434,8 @@ class FrameReader {
     for (const [clause, denials] of this.#clauseDenials) {
       const own = this.#items.filter((item) => item.clause === clause);
       const denied = own.find((item) => item.isVerb) ?? own[0];
-      if (denied === undefined) this.#items.push(...[]);
+      // Nothing else was said in this clause: the denial itself is what was said.
+      if (denied === undefined) this.#add(['denial'], { isDecisive: true, clause, denials });
       else denied.denials += denials;
     }
     if (this.#denials > 0) {
@@ -409,9 +444,38 @@ class FrameReader {
     }
   }
 
-  /** "The moon is full" as "there is a full moon". */
-  #withQualityFirst(): Draft[] {
+  /** "The coat of the player" as "the player's coat", and every owner tied to what is owned. */
+  #withOwnersFirst(): Draft[] {
     const items = [...this.#items];
+    for (let at = 1; at < items.length; at += 1) {
+      const item = items[at] as Draft;
+      if (!item.isBehind || items[at - 1]?.isBehind === true) continue;
+      let end = at + 1;
+      while (items[end]?.isBehind === true && items[end]?.clause === item.clause) end += 1;
+      let from = at;
+      if (items[from - 1]?.ties === OWNER && end === at + 1) from -= 1;
+      const headAt = items.slice(0, from).findLastIndex((each) => each.isThing && each.ties !== OWNER && !each.isBehind);
+      const head = items[headAt];
+      if (head === undefined || headAt !== from - 1 || head.clause !== item.clause) continue;
+      let to = headAt;
+      while (to > 0 && items[to - 1]?.ties === head.ties && items[to - 1]?.isThing === false && items[to - 1]?.isVerb === false)
+        to -= 1;
+      const owners = items.splice(from, end - from);
+      items.splice(to, 0, ...owners);
+      for (const owner of owners) owner.ties = OWNER;
+    }
+    for (let at = items.length - 2; at >= 0; at -= 1) {
+      const item = items[at] as Draft;
+      if (item.ties !== OWNER) continue;
+      const head = items.slice(at + 1).find((each) => each.ties !== OWNER && !each.isOwning && each.isThing);
+      item.isOwning = true;
+      if (head !== undefined && head.clause === item.clause) item.owned = head;
+    }
+    return items;
+  }
+
+  /** "The moon is full" as "there is a full moon". */
+  #withQualityFirst(items: Draft[]): Draft[] {
     for (const being of this.#items.filter((item) => item.isBeing)) {
       const at = items.indexOf(being);
       const after = items.slice(at + 1).filter((item) => item.clause === being.clause && item.ties === CORE);
@@ -426,8 +490,7 @@ class FrameReader {
   }
 
   /** "On the wall sits a cat", "here comes the watch": who stands behind the verb. */
-  #withSubjectFirst(): Draft[] {
-    const items = this.#withQualityFirst();
+  #withSubjectFirst(items: Draft[]): Draft[] {
     const verbAt = items.findIndex((item) => item.isVerb && !item.isBeing);
     const verb = items[verbAt];
     const opensWithPlace = /^(?:here|there)$/.test(this.#units[0]?.form ?? '') || items[0]?.ties[0] !== 'core';
@@ -441,40 +504,34 @@ class FrameReader {
 
   /** Who, what is done, to whom: a passive is turned round. */
   #inOrder(): readonly Item[] {
-    let items = this.#withSubjectFirst();
+    let items = this.#withSubjectFirst(this.#withQualityFirst(this.#withOwnersFirst()));
     for (const verb of this.#items.filter((item) => item.isPassive)) {
       const at = items.indexOf(verb);
       const isMine = (item: Draft) => item.clause === verb.clause;
-      const isSubject = (item: Draft) => isMine(item) && !item.isVerb && (item.ties[0] === 'core' || item.ties === OWNER);
+      const agentTie = verb.concepts.includes('verb/cover') ? 'with' : 'by';
+      const isCore = (item: Draft) => (item.owned ?? item).ties[0] === 'core';
+      const isAgent = (item: Draft) => (item.owned ?? item).ties[0] === agentTie;
       const earlierVerb = items.slice(0, at).findLastIndex((item) => item.isVerb && isMine(item));
-      const patient = items.slice(earlierVerb + 1, at).filter(isSubject);
-      const byAt = items.findIndex((item, index) => index > at && isMine(item) && item.ties[0] === 'by');
-      const agent =
-        byAt === -1
-          ? []
-          : items
-              .slice(byAt)
-              .filter((item) => isMine(item) && item.ties[0] === 'by');
-      const ownersFrom = byAt === -1 ? -1 : items.slice(0, byAt).findLastIndex((item) => item.ties !== OWNER) + 1;
-      const owners = byAt === -1 ? [] : items.slice(ownersFrom, byAt);
-      const moved = new Set<Draft>([...patient, ...agent, ...owners]);
+      const patient = items.slice(earlierVerb + 1, at).filter((item) => isMine(item) && !item.isVerb && isCore(item));
+      const agent = items.slice(at + 1).filter((item) => isMine(item) && isAgent(item));
+      const moved = new Set<Draft>([...patient, ...agent]);
       const kept = items.filter((item) => !moved.has(item));
       const verbAt = kept.indexOf(verb);
-      for (const item of agent) item.ties = CORE;
+      for (const item of agent) if (item.owned === null) item.ties = CORE;
       const isGivenTo =
         verb.isGiving && kept.slice(verbAt + 1).some((item) => isMine(item) && item.isThing && item.ties === CORE);
-      if (isGivenTo) for (const item of patient) if (item.ties === CORE) item.ties = TO_WHOM;
-      items = [...kept.slice(0, verbAt), ...owners, ...agent, verb, ...patient, ...kept.slice(verbAt + 1)];
+      if (isGivenTo) for (const item of patient) if (item.owned === null) item.ties = TO_WHOM;
+      items = [...kept.slice(0, verbAt), ...agent, verb, ...patient, ...kept.slice(verbAt + 1)];
     }
     return items.map(
-      ({ concepts, weight, isDecisive, isPlural, gender, written, ties, denials, isBeing }): Item => ({
+      ({ concepts, weight, isDecisive, isPlural, gender, written, ties, denials, isBeing, owned }): Item => ({
         concepts,
         weight,
         isDecisive,
         isPlural,
         gender,
         written,
-        ties,
+        ties: owned === null ? ties : owned.ties.map((tie) => `of ${tie}`),
         denials,
         isBeing,
       }),
@@ -482,10 +539,15 @@ class FrameReader {
   }
 }
 
+const FREE_MARKERS: ReadonlySet<string> = new Set(
+  ['hardly', 'again', 'soon', 'no-longer', 'once', 'twice', 'thrice'].map((name) => `marker/${name}`),
+);
+
 /** Markers that may stand anywhere. */
 function freeTies(concept = ''): readonly string[] | null {
   if (QUESTION_WORD.test(concept.slice('marker/'.length))) return ['asked'];
-  return concept === 'marker/hardly' ? ['degree'] : null;
+  if (concept === 'marker/refuse') return ['refuse'];
+  return FREE_MARKERS.has(concept) ? ['degree'] : null;
 }
 
 function isVerb(unit: Unit): boolean {

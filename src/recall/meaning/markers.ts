@@ -22,7 +22,12 @@ about-to: about_to going_to on_the_point_of
 try: try attempt
 fail: fail
 unable: cannot unable_to not_able_to
-refuse: refuse decline
+refuse: refuse decline reject turn~down
+would-have: would_have
+could-have: could_have might_have
+should-have: should_have ought_to_have
+used-to: used_to
+why: how_come what_for
 begin: begin start set_in
 cease: stop cease quit
 go-on: continue go_on keep_on
@@ -86,9 +91,6 @@ except: except but_not
 if: if whether
 unless: unless
 because: because
-before: before
-after: after
-until: until till
 who: who whom
 what: what
 where: where
@@ -147,6 +149,12 @@ export const PREPOSITIONS: Readonly<Record<string, readonly string[]>> = {
   down: ['down'],
   up: ['up'],
   past: ['past'],
+  out: ['out', 'from'],
+  after: ['after'],
+  before: ['before', 'front'],
+  until: ['until'],
+  till: ['until'],
+  since: ['since'],
   of: ['of'],
 };
 /** Open a side clause; everything in it is told apart from the rest. */
@@ -155,6 +163,12 @@ export const SUBORDINATORS: Readonly<Record<string, string>> = {
   as: 'while',
   whilst: 'while',
   that: 'that',
+  after: 'after',
+  before: 'before',
+  until: 'until',
+  till: 'until',
+  since: 'since',
+  once: 'after',
   because: 'because',
   if: 'if',
   whether: 'if',
@@ -164,5 +178,5 @@ export const SUBORDINATORS: Readonly<Record<string, string>> = {
 export const EMPTY_WORDS: ReadonlySet<string> = new Set(
   `a an the this that these those there here it its and or so then just now suddenly quickly really very quite rather
   please well oh ah hey then also even already ever himself herself itself yourself themselves own some any
-  which sort kind slowly simply indeed`.split(/\s+/),
+  which sort kind slowly simply indeed still`.split(/\s+/),
 );

@@ -178,6 +178,41 @@ horse: horse
 crow: crow
 rat: rat
 pack: pack
+enemy: enemy foe
+robber: robber bandit brigand
+beggar: beggar
+baby: baby infant
+inn: inn tavern pub
+crate: crate box
+sack: sack bag
+gift: gift present
+wound: wound injury
+trap: trap snare
+hole: hole pit
+sea: sea ocean
+path: path track
+ghost: ghost spirit
+bone: bone
+skull: skull
+food: food
+dust: dust
+ash: ash
+mud: mud
+curtain: curtain drape
+shutter: shutter
+chest: chest
+boat: boat
+tree: tree
+leaf: leaf
+bird: bird
+spell: spell
+claw: claw
+pocket: pocket
+sleeve: sleeve
+trousers: trousers breeches
+drum: drum
+flute: flute
+rumour: rumour rumor gossip
 fight: brawl fight
 `;
 
@@ -204,18 +239,30 @@ invisible: invisible unseen
 visible: visible
 drunk: drunk
 hungry: hungry
-expensive: expensive dear costly pricey cost_too_much
+expensive: expensive dear costly pricey
+too-expensive: too_expensive too_dear too_costly too_pricey cost_too_much
 cheap: cheap inexpensive
 loud: loud louder up_speak
 quiet: quiet silent
 bad: bad foul
 good: good
-uninvited: uninvited unasked without_invitation without_being_invited
 unclaimed: unclaimed
 heavy: heavy
 heavily: heavily badly
 gone: gone
 true: true
+sick: sick ill
+rich: rich wealthy
+poor: poor
+fast: fast quick swift
+tired: tired weary exhausted
+mad: mad insane crazy
+beautiful: beautiful lovely pretty
+strange: strange odd weird
+dirty: dirty filthy
+nearby: nearby close_by
+alone: alone by_himself by_herself
+heavily-hurt: seriously severely badly
 false: false
 ready: ready
 angry: angry furious cross
@@ -223,7 +270,6 @@ afraid: afraid scared frightened
 sad: sad
 else: else another
 goodbye: goodbye farewell bye
-still: still
 `;
 
 /** When, how and that the price is asked: they may stand anywhere in the sentence. */
@@ -235,6 +281,7 @@ tonight: tonight this_night
 far: far far_off far_away
 at-once: at_once at_the_same_time at_same_time all_at_once
 outside: outside outdoors
+uninvited: uninvited unasked without_invitation without_being_invited
 inside: inside indoors
 how-much: how_much_for how_much_is how_much_be how_much_do~cost what_do~cost what_be_price_of how_much_do_you_want_for
 all: all every every_one_of

@@ -7,7 +7,8 @@ export const VERBS = `
 draw-weapon: draw unsheathe pull~out whip~out take~out
 put-away: sheathe put~away
 put: put lay set place put~down set~down lay~down
-take: take grab seize
+take: take
+grab: grab seize clutch take_hold_of
 take-off: take~off doff remove
 put-on: put~on don
 lift: lift raise hold~up
@@ -31,8 +32,7 @@ cost: cost
 count: count count~over
 spend: spend
 ask: ask inquire enquire
-want: want would_like wish
-want-to-know: want_to_know
+want-to-know: want_to_know ask
 order: order command tell~to bid
 beg: beg plead plead_with implore beseech entreat
 forbid: forbid
@@ -43,8 +43,8 @@ insult: insult
 threaten: threaten menace
 promise: promise swear vow
 warn: warn
-tell: tell say
-say: say utter
+tell: tell
+say: say utter tell
 talk: talk speak
 talk-to: talk_to speak_to address
 shout: shout yell cry~out call~out call bellow
@@ -63,12 +63,12 @@ forget: forget
 find: find discover
 lose: lose
 look: look
-look-at: look_at watch eye
+look-at: look_at watch eye observe
 stare: stare_at stare gaze_at gaze
-look-out: look_out_of gaze_out_of look_out_at gaze_out
+look-out: look_out-of gaze_out-of look_out_at gaze_out
 see: see spot notice sight
 hear: hear
-smell: smell
+smell: smell sniff
 smell-bad: smell_bad stink reek bad_smell
 show: show
 hide: hide conceal duck
@@ -92,11 +92,11 @@ slap: slap give_slap
 point: point
 come: come
 go: go
-walk: walk
-approach: approach come_closer come_near come_nearer come_up_to walk_up_to come_toward
-come-out: come~out_of emerge_from step~out_of appear_out_of
-go-out: go~out_of walk~out_of step~out_of
-come-in: come_in enter
+walk: walk go stroll march
+approach: approach get_closer get_near move_closer come_close draw_near draw_closer walk_over_to come_closer come_near come_nearer come_up_to walk_up_to come_toward
+come-out: come~out-of emerge_from step~out-of appear_out-of
+go-out: go~out-of walk~out-of step~out-of
+come-in: come_in enter walk_in step_in
 enter: enter come_into go_into walk_into step_into
 leave: leave go go~away walk~away walk~off go_off set~off set~out head~off depart get_going be_off
 walk-away: walk~away leave
@@ -105,11 +105,11 @@ go-back: go~back return
 pass: pass go_past walk_past go_by walk_by
 get-through: pass go_through get_through be_through
 cross: cross step_over go_over go_across step_across walk_across
-run: run
+run: run rush dash sprint race
 run-into: run_into bolt_into flee_into dash_into bolt_down run_down flee_down
 run-away: run~away run~off flee escape
 climb: climb clamber scramble
-climb-out: climb~out_of
+climb-out: climb~out-of
 climb-over: climb_over climb_across scramble_over clamber_over climb_across
 jump: jump leap
 jump-into: jump_into leap_into dive_into plunge_into jump_in leap_in
@@ -118,7 +118,6 @@ fly: fly
 ride: ride
 push: push shove
 throw: throw fling hurl toss chuck
-throw-into: throw_into fling_into throw_in fling_in toss_into toss_in hurl_into hurl_in
 pull: pull drag haul tug
 roll: roll
 fall: fall tumble drop
@@ -142,15 +141,15 @@ tear: tear rip
 tear-apart: tear~apart rip~apart tear~to_piece rip~to_piece
 strangle: strangle choke throttle
 drown: drown
-kill: kill slay murder
+kill: kill slay murder finish_off put_to_death strike_dead
+be-dead: be_dead have_die lie_dead
 die: die pass_away perish
 save: save rescue
-spare: spare let_live
 defend: defend protect
 block: block parry
 dodge: dodge evade
 miss: miss
-hurt: hurt wound injure
+hurt: hurt wound injure harm
 bleed: bleed
 heal: heal
 surrender: surrender yield give_up
@@ -162,6 +161,7 @@ snap: snap break crack
 break-down: break~down smash smash_down
 mend: mend repair fix
 burn: burn flame blaze
+bribe: bribe offer~bribe
 set-on-fire: set~on_fire set_fire_to set~ablaze set~alight
 catch-fire: catch_fire
 be-on-fire: be_on_fire burn be_ablaze be_in_flame
@@ -181,7 +181,7 @@ spill: spill
 feed: feed
 sleep: sleep be_asleep
 fall-asleep: fall_asleep be_asleep drift_off
-wake: wake wake_up awake
+wake: wake wake_up awake awaken rouse
 get-up: get~up rise stand~up
 lie-down: lie~down
 bury: bury inter
@@ -204,7 +204,7 @@ rain: rain fall_rain rain_fall
 snow: snow
 freeze: freeze
 melt: melt
-cover: cover
+cover: cover blanket
 spread: spread
 sunset: go_down set sunset
 sunrise: come_up rise sunrise
@@ -212,6 +212,8 @@ retreat: retreat pull_back fall_back
 move: move
 stand-still: stand_still
 let: let allow permit
+let-through: let~pass let~through allow~to_pass let~go_by
+let-live: let~live spare
 invite: invite
 guard: guard
 play: play
@@ -226,7 +228,52 @@ dream: dream
 use: use
 touch: touch
 catch: catch
-stop-doing: stop
 howl: howl
 bark: bark
+arrive: arrive come turn_up show_up get_here
+sneak: sneak creep tiptoe
+crouch: crouch squat
+aim: aim_at point_at take_aim_at
+trip: trip stumble
+faint: faint pass_out lose_consciousness
+applaud: applaud clap
+mock: mock taunt jeer_at make_fun_of
+greet: greet salute hail
+accept: accept agree_to
+haggle: haggle bargain barter
+destroy: destroy wreck demolish ruin
+abandon: abandon desert
+betray: betray double_cross
+cheat: cheat swindle trick fool deceive lie_to
+free: free release set~free let~go liberate
+tie: tie bind tie~up
+capture: capture arrest
+gather: gather assemble
+knock-at: knock_at knock_on rap_at rap_on knock
+ask-for: ask_for request
+explode: explode blow_up
+collapse: collapse fall_down fall_over fall_to_ground
+pick-lock: pick_lock
+poison: poison
+pray: pray
+hate: hate loathe detest
+like: like
+love: love
+fear: fear be_afraid_of be_scared_of
+trust: trust
+win: win
+owe: owe be_in_debt_to
+hurry: hurry
+slip: slip
+limp: limp
+circle: circle go_around walk_around
+corner: corner
+surround: surround encircle
+follow-on: come_after go_after
+spit: spit
+swallow: swallow gulp
+sharpen: sharpen whet
+bandage: bandage
+reload: reload
+drag: drag
 `;
