@@ -46,6 +46,7 @@ export function figuresOf(lines: readonly JudgedLine[]): Figures {
   );
   const sum = (of: (outcome: (typeof outcomes)[number]) => number) =>
     generated.reduce((total, outcome) => total + of(outcome), 0);
+  const cachedTokens = sum((outcome) => outcome.cachedTokens);
   return {
     asked: lines.length,
     judged,
@@ -59,7 +60,9 @@ export function figuresOf(lines: readonly JudgedLine[]): Figures {
     ttftP95Ms: quantile(ttft, 0.95),
     ttfsP50Ms: quantile(ttfs, 0.5),
     ttfsP95Ms: quantile(ttfs, 0.95),
-    cachedTokenShare: sum(({ cachedTokens }) => cachedTokens) / sum(({ promptTokens }) => promptTokens),
+    // A server that never says so has no share of nought.
+    cachedTokenShare:
+      cachedTokens === 0 ? Number.NaN : cachedTokens / sum(({ promptTokens }) => promptTokens),
     promptTokensP50: quantile(
       generated.map(({ promptTokens }) => promptTokens),
       0.5,

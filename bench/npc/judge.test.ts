@@ -33,9 +33,9 @@ for (const { name, line, verdict } of CASES)
   });
 
 test('a player who leaves before the time was up is no judge, one who waited longer in vain is', () => {
-  const hungUp = outcome('s1', { end: 'hung_up', ttfsMs: null });
-  const verdictAt = (hangUpAfterMs: number) =>
-    judge([say('s1', { hangUpAfterMs })], [hungUp], FIRST_SENTENCE_MS)[0]?.verdict;
+  const verdictAt = (totalMs: number) =>
+    judge([say('s1')], [outcome('s1', { end: 'hung_up', ttfsMs: null, totalMs })], FIRST_SENTENCE_MS)[0]
+      ?.verdict;
   assert.equal(verdictAt(1_999), 'not-judged');
   assert.equal(verdictAt(2_000), 'late');
 });
@@ -85,6 +85,11 @@ test('cached tokens are counted of lines that an engine spoke, not of those from
     ),
   );
   assert.equal(figures.cachedTokenShare, 0.75);
+});
+
+test('where no line says that tokens were cached the share is unknown, not nought', () => {
+  const lines = judge([say('s1')], [outcome('s1', { cachedTokens: 0 })], FIRST_SENTENCE_MS);
+  assert.ok(Number.isNaN(figuresOf(lines).cachedTokenShare));
 });
 
 test('sources add up to all that was spoken, and a stand-in is told from a line that was written for its trigger', () => {

@@ -29,18 +29,17 @@ export function judge(
   const byId = new Map(outcomes.map((outcome) => [outcome.id, outcome]));
   return says.map((say) => {
     const outcome = byId.get(say.id) ?? null;
-    return { say, outcome, verdict: verdictOf(say, outcome, firstSentenceMs[say.tier]) };
+    return { say, outcome, verdict: verdictOf(outcome, firstSentenceMs[say.tier]) };
   });
 }
 
-function verdictOf(say: SayEntry, outcome: SayOutcome | null, limitMs: number): Verdict {
+function verdictOf(outcome: SayOutcome | null, limitMs: number): Verdict {
   if (outcome === null) return 'late';
   if (outcome.end === 'failed') return 'failed';
   if (outcome.end === 'unspoken') return 'not-judged';
-  if (outcome.ttfsMs === null) {
-    const isOwnWish = outcome.end === 'hung_up' && (say.hangUpAfterMs ?? limitMs) < limitMs;
-    return isOwnWish ? 'not-judged' : 'late';
-  }
+  // Cut short by the player, or by a lost connection, while there still was time.
+  if (outcome.ttfsMs === null)
+    return outcome.end === 'hung_up' && outcome.totalMs < limitMs ? 'not-judged' : 'late';
   if (outcome.ttfsMs > limitMs) return 'late';
   return outcome.source === 'written' && outcome.cause !== null ? 'stood-in' : 'good';
 }

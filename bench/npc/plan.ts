@@ -35,7 +35,7 @@ const WALL_MS = { search: 16_000, quick: 3_000, repeats: 14_000 };
 /** Of the rounds, by the place in the round: a higher load needs less time for as many lines. */
 const ROUND_WALL_MS: readonly number[] = [20_000, 14_000, 10_000];
 const MULTIPLES: readonly number[] = [1, 2, 3];
-const WARM_UP = { lines: 8, wallMs: 6_000 };
+const WARM_UP = { lines: 14, wallMs: 8_000 };
 const QUICK_WARM_UP = { lines: 2, wallMs: 500 };
 const QUICK_LINES_PER_SECOND = 1.5;
 /** Where the first search begins: a small model on two cores answers about as many lines. */
