@@ -17,9 +17,10 @@ import { loadModel } from './llama/model.ts';
 import type { SamplingSettings } from './llama/sampler.ts';
 import type { EmbeddedOptions } from './options.ts';
 import { DEFAULT_CONTEXT_TOKENS_MAX } from './options.ts';
+import { keptSequences } from './prompt-cache.ts';
 import type { SchedulerObserver } from './scheduler.ts';
 import { Scheduler } from './scheduler.ts';
-import { StopStrings, TokenText } from './text-stream.ts';
+import { SentenceMark, StopStrings, TokenText } from './text-stream.ts';
 
 export interface Prompt {
   readonly tokens: readonly number[];
@@ -106,13 +107,14 @@ export class EmbeddedEngine implements AsyncDisposable {
           'config_invalid',
           `contextTokens is ${contextTokens} but the model was trained on ${model.trainContextTokens}; lower it`,
         );
+      const prefixSequences = keptSequences(options, model.copiesWhole);
       const context = await model.createContext({
-        sequences: options.sequences + options.prefixSequences,
+        sequences: options.sequences + prefixSequences,
         contextTokens,
         batchTokens: options.prefillTokensPerStep + options.sequences,
         threads: options.threads,
       });
-      return new EmbeddedEngine(model, context, options, parts);
+      return new EmbeddedEngine(model, context, { ...options, prefixSequences }, parts);
     } catch (error) {
       await model[Symbol.asyncDispose]();
       throw error;
@@ -174,8 +176,11 @@ export class EmbeddedEngine implements AsyncDisposable {
     const text = new TokenText((part) => this.#model.detokenize(part), tokens);
     const stops = new StopStrings(options.stop, { includeInOutput: options.includeStop });
     let spent: SpentTokens = { promptTokens: tokens.length, cachedTokens: 0, completionTokens: 0 };
+    const mark = new SentenceMark();
     const show = (piece: string) => {
-      if (piece !== '') onText(piece, spent);
+      if (piece === '') return;
+      mark.push(piece);
+      onText(piece, spent);
     };
     const tokenBias = new Map(options.sampling.tokenBias);
     if (options.ignoresEnd) for (const token of this.#model.endTokens) tokenBias.set(token, -Infinity);
@@ -189,6 +194,7 @@ export class EmbeddedEngine implements AsyncDisposable {
         grammar: options.grammar,
         priority: options.priority,
         isEnd: (token) => !options.ignoresEnd && this.#model.isEnd(token),
+        hasSaidSentence: () => mark.hasEnded,
         onToken: (token, now) => {
           spent = { promptTokens: tokens.length, ...now };
           const piece = text.push(token);

@@ -29,6 +29,8 @@ export interface LineRequest {
     spent: { readonly cachedTokens: number; readonly completionTokens: number },
   ): boolean;
   isEnd(token: number): boolean;
+  /** Whether the text so far has a whole sentence; asked after each token until it has. */
+  hasSaidSentence(): boolean;
 }
 
 export interface LineResult {
@@ -57,6 +59,11 @@ export interface Line {
   sampler: Sampler | null;
   isResolved: boolean;
   cachedTokens: number;
+  /** Evaluate the prompt up to here and copy it for others, then go on; null when there is nothing to copy. */
+  keepAt: number | null;
+  /** How often a prompt that came later went before it. */
+  overtaken: number;
+  hasSaidSentence: boolean;
   produced: number;
   /** The token to evaluate next; null while in prefill. */
   next: number | null;

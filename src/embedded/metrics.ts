@@ -49,6 +49,42 @@ export class EngineMetrics {
       'Share of the cache that holds tokens, kept prefixes included; 1 is full.',
       (current) => current.cacheUse,
     );
+    gauge(
+      'greenroom:engine_prefix_store_bytes',
+      'Copies of what prompts begin with, outside the context.',
+      (current) => current.prefixStore.bytes,
+    );
+    gauge(
+      'greenroom:engine_prefix_store_entries',
+      'Beginnings of prompts in the prefix store.',
+      (current) => current.prefixStore.entries,
+    );
+    const total = (name: string, help: string, value: (scheduler: Scheduler) => number) =>
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          const current = engine();
+          this.reset();
+          this.inc(current === null ? 0 : value(current.scheduler));
+        },
+      });
+    total(
+      'greenroom:engine_prefix_store_hits_total',
+      'Lines whose prompt began like something in the prefix store.',
+      (current) => current.prefixStore.hits,
+    );
+    total(
+      'greenroom:engine_prefix_store_restores_total',
+      'Copies put back from the prefix store into a sequence.',
+      (current) => current.prefixStore.restores,
+    );
+    total(
+      'greenroom:engine_prefix_store_evictions_total',
+      'Entries that left the prefix store to make room.',
+      (current) => current.prefixStore.evictions,
+    );
     const queries = counter('vllm:prefix_cache_queries_total', 'Prompt tokens looked up in the cache.');
     const hits = counter('vllm:prefix_cache_hits_total', 'Prompt tokens found in the cache.');
     const prompt = counter('vllm:prompt_tokens_total', 'Prompt tokens of admitted requests.');

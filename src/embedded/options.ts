@@ -33,7 +33,27 @@ export const embeddedOptionsSchema = z.strictObject({
     .max(32)
     .default(4)
     .describe(
-      'Persona prefixes kept besides what the running lines hold. Each costs the memory of contextTokens.',
+      'Persona prefixes kept in sequences of their own, each at the memory of contextTokens. Only where there is no prefix store: prefixStoreBytesMax is 0, or the state of the model cannot be copied (sliding window, recurrent).',
+    ),
+  prefixStoreBytesMax: z
+    .int()
+    .min(0)
+    .max(64_000_000_000)
+    .default(256_000_000)
+    .describe(
+      'Bytes for copies of what prompts begin with: persona prefixes first, then conversations that had to leave their sequence; the one used longest ago goes first. The default model takes 23 kB a token, so the default holds 11,000 tokens. 0 keeps none.',
+    ),
+  prefixReuse: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether prompts that begin alike share work. false evaluates every prompt whole: for measuring.',
+    ),
+  firstSentenceFirst: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Lines that nobody has heard a sentence of go first, the shortest prompt before longer ones; while they do, others slow down to 6 tokens a second, which is more than speech needs. false serves by arrival.',
     ),
   contextTokens: z
     .int()

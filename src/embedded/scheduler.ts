@@ -1,8 +1,9 @@
 /**
  * Lock-step continuous batching. One loop owns the context: each step evaluates, in one pass, the next token of every
  * running line or a bounded slice of the oldest prompts, samples, hands tokens out, lets ended lines go and admits new
- * ones. No other code touches the context, so nothing here needs a lock. A pass is computed under one adapter; whose turn
- * it is, adapter-turns.ts says. What must not run beside a pass (an adapter that comes or goes) runs between two.
+ * ones. No other code touches the context, so nothing here needs a lock. A pass is computed under one adapter: adapter-turns.ts
+ * says whose turn it is, next-pass.ts which of its lines are in it, prompt-cache.ts what of a prompt need not be evaluated.
+ * What must not run beside a pass (an adapter that comes or goes) runs between two.
  *
  *   line:  waiting ──take──▶ prefill ──last prompt token──▶ decode ──end──▶ ended
  *             └──────────────────── abort, in any state ────────────────────▶ ended
@@ -15,9 +16,18 @@ import { idleCoreMeter } from './idle-cores.ts';
 import type { Line, LineAdapter, LineRequest, LineResult } from './line.ts';
 import { adapterOf } from './line.ts';
 import type { BatchItem, DecodeContext } from './llama/decode-context.ts';
+import {
+  countOvertaken,
+  decodingNow,
+  OVERTAKES_MAX,
+  prefillClass,
+  promptOrder,
+  tailRestMs,
+  wakeful,
+} from './next-pass.ts';
 import { PrefillPace } from './prefill-pace.ts';
-import type { SequenceState } from './sequence-table.ts';
-import { BASE, SequenceTable, sharedLength } from './sequence-table.ts';
+import { type PrefixStoreState, PromptCache, type PromptCacheOptions } from './prompt-cache.ts';
+import { BASE } from './sequence-table.ts';
 import { DecodeWidth, ShortLane, type ShortTask } from './short-lane.ts';
 import { ThreadGovernor } from './thread-governor.ts';
 import { WaitingQueue } from './waiting-queue.ts';
@@ -33,20 +43,16 @@ export interface SchedulerObserver {
   switched(): void;
 }
 
-export interface SchedulerOptions {
-  readonly sequences: number;
-  readonly prefixSequences: number;
+export interface SchedulerOptions extends PromptCacheOptions {
+  readonly firstSentenceFirst: boolean;
   readonly queueMax: number;
   readonly prefillTokensPerStep: number;
   readonly stepTargetMs: number;
   readonly threads: number;
 }
 
-/** A copy takes about as long as evaluating this many tokens (see COPY_GAIN_MIN in the bench's notes). */
-const COPY_GAIN_MIN = 16;
-const OVERTAKES_MAX = 8;
-/** A prompt waits for an older one that is about to hold this many more tokens of it. */
-const WAIT_GAIN_MIN = 32;
+/** A first sentence is over after so many tokens, whatever marks the text has: nobody goes first for ever. */
+const FIRST_SENTENCE_TOKENS_MAX = 48;
 /**
  * Passes of prefill between two of decode while more prompts wait than lines run: a fuller decode pass costs less per
  * token (5 ms against 7 on two cores), and a spoken line needs few tokens a second.
@@ -63,7 +69,7 @@ export class Scheduler implements AsyncDisposable {
   readonly #options: SchedulerOptions;
   readonly #clock: Clock;
   readonly #observer: SchedulerObserver;
-  readonly #table: SequenceTable;
+  readonly #cache: PromptCache;
   readonly #waiting: WaitingQueue<Line>;
   readonly #lane: ShortLane;
   readonly #turns = new AdapterTurns();
@@ -78,6 +84,7 @@ export class Scheduler implements AsyncDisposable {
   readonly #running: Line[] = [];
   readonly #governor: ThreadGovernor;
   readonly #pace: PrefillPace;
+  readonly #tailRestMs: number;
   #prefillsInARow = 0;
   #wake: (() => void) | null = null;
   #isClosing = false;
@@ -89,12 +96,9 @@ export class Scheduler implements AsyncDisposable {
     this.#clock = clock;
     this.#observer = observer;
     this.#pace = new PrefillPace(options);
+    this.#tailRestMs = tailRestMs(options.stepTargetMs);
     this.#governor = new ThreadGovernor(options.threads, idleCoreMeter());
-    this.#table = new SequenceTable({
-      lines: options.sequences,
-      kept: options.prefixSequences,
-      copyGainMin: COPY_GAIN_MIN,
-    });
+    this.#cache = new PromptCache(context, options);
     this.#waiting = new WaitingQueue({
       limit: options.sequences + options.queueMax,
       overtakesMax: OVERTAKES_MAX,
@@ -117,8 +121,11 @@ export class Scheduler implements AsyncDisposable {
 
   /** Share of the cache that holds tokens, 0..1. */
   get cacheUse(): number {
-    const sequences = this.#options.sequences + this.#options.prefixSequences;
-    return this.#table.heldTokens / (sequences * this.#context.contextTokens);
+    return this.#cache.use;
+  }
+
+  get prefixStore(): PrefixStoreState {
+    return this.#cache.storeState;
   }
 
   /**
@@ -143,6 +150,9 @@ export class Scheduler implements AsyncDisposable {
       sampler: null,
       isResolved: false,
       cachedTokens: 0,
+      keepAt: null,
+      overtaken: 0,
+      hasSaidSentence: false,
       produced: 0,
       next: null,
       hasEnded: false,
@@ -209,7 +219,7 @@ export class Scheduler implements AsyncDisposable {
       `adapter ${id} has no line`,
     );
     if (this.#adapter === id) this.#use(null);
-    for (const sequence of this.#table.heldUnder(id)) this.#forget(sequence);
+    this.#cache.forgetAdapter(id);
   }
 
   /** Lets nothing new in, ends what waits and runs with `draining`, and resolves when the loop has stopped. */
@@ -221,6 +231,7 @@ export class Scheduler implements AsyncDisposable {
     for (const errand of this.#errands.splice(0)) errand.reject(reason);
     this.#wake?.();
     await this.#loop;
+    this.#cache[Symbol.dispose]();
   }
 
   /** Ends a line from outside; the loop gives its sequence back. */
@@ -272,7 +283,7 @@ export class Scheduler implements AsyncDisposable {
         });
         for (const line of this.#running) {
           if (adapterOf(line) !== this.#adapter) continue;
-          if (line.sequence !== null) this.#forget(line.sequence);
+          if (line.sequence !== null) this.#cache.forget(line.sequence);
           this.#abandon(line, failure);
         }
       }
@@ -286,13 +297,16 @@ export class Scheduler implements AsyncDisposable {
       if (line === undefined || !line.hasEnded) continue;
       this.#running.splice(index, 1);
       line.sampler?.[Symbol.dispose]();
-      if (line.sequence !== null) this.#table.release(line.sequence);
+      if (line.sequence !== null) this.#cache.release(line.sequence);
     }
   }
 
   #admit(): void {
-    while (this.#table.hasFree) {
-      const line = this.#waiting.take();
+    const costOf = this.#options.firstSentenceFirst
+      ? (line: Line) => prefillClass(this.#cache.remaining(line))
+      : () => 0;
+    while (this.#cache.hasFree) {
+      const line = this.#waiting.take(costOf);
       if (line === undefined) return;
       const { request } = line;
       try {
@@ -301,7 +315,7 @@ export class Scheduler implements AsyncDisposable {
         this.#abandon(line, ServiceError.from(error));
         continue;
       }
-      line.sequence = this.#table.take(request.prompt, adapterOf(line));
+      this.#cache.place(line);
       line.admittedMs = this.#clock.monotonicMs();
       this.#running.push(line);
       this.#observer.admitted({
@@ -316,15 +330,16 @@ export class Scheduler implements AsyncDisposable {
    * a mixed pass into two anyway (its sequences need equal lengths), and two short ones let a hang-up in between.
    */
   async #step(): Promise<void> {
-    const running = this.#turn();
-    const decoding = running.filter((line) => line.next !== null);
-    const prompts = running.length - decoding.length;
+    const { awake, all } = this.#turn();
+    const decoding = awake.filter((line) => line.next !== null);
+    const prompts = awake.length - decoding.length;
     const inARow = Math.min(PREFILL_IN_A_ROW_MAX, Math.max(1, Math.floor(prompts / decoding.length)));
     const isPrefill = prompts > 0 && (decoding.length === 0 || this.#prefillsInARow < inARow);
     const isShared = this.#lane.isInUse;
-    const slices = isPrefill ? await this.#slices(running, isShared) : new Map<Line, readonly number[]>();
+    const slices = isPrefill ? await this.#slices(awake, isShared) : new Map<Line, readonly number[]>();
     this.#prefillsInARow = slices.size > 0 ? this.#prefillsInARow + 1 : 0;
-    const lines = slices.size > 0 ? [...slices.keys()] : isShared ? this.#someOf(decoding) : decoding;
+    const speaking = decodingNow(awake, all);
+    const lines = slices.size > 0 ? [...slices.keys()] : isShared ? this.#someOf(speaking) : speaking;
     const batch = lines
       .filter((line) => !line.hasEnded)
       .sort((a, b) => (a.sequence?.index ?? 0) - (b.sequence?.index ?? 0));
@@ -351,22 +366,24 @@ export class Scheduler implements AsyncDisposable {
       for (const token of item.tokens) held?.push(token);
     }
     await Promise.all(batch.map((line, index) => this.#sample(line, logits[index] ?? -1)));
-    for (const line of batch) if (line.produced === 1) await this.#keepPrefix(line);
+    for (const line of batch) {
+      await this.#cache.keep(line);
+      if (line.produced === 1) await this.#cache.keepInSequence(line);
+    }
   }
 
-  /** The running lines of the adapter whose turn it is, oldest first; the context is set to it. */
-  #turn(): readonly Line[] {
-    const first = this.#running[0]?.request.adapter ?? null;
-    if (this.#running.every((line) => line.request.adapter === first)) {
-      this.#turns.choose(new Set([first?.id ?? BASE]));
-      this.#use(first);
-      return this.#running;
-    }
-    const live = new Set(this.#running.map(adapterOf));
+  /** The lines of the adapter whose turn it is, oldest first: those with a claim on the pass, and all. The context is set to it. */
+  #turn(): { readonly awake: readonly Line[]; readonly all: readonly Line[] } {
+    const awake = this.#options.firstSentenceFirst
+      ? wakeful(this.#running, this.#clock.monotonicMs(), this.#tailRestMs)
+      : this.#running;
+    const live = new Set(awake.map(adapterOf));
     const chosen = this.#turns.choose(live);
-    const lines = this.#running.filter((line) => adapterOf(line) === chosen);
-    this.#use(lines[0]?.request.adapter ?? null);
-    return lines;
+    const isOf = (line: Line) => adapterOf(line) === chosen;
+    const isAlone = live.size === 1 && awake.length === this.#running.length;
+    const mine = isAlone ? awake : awake.filter(isOf);
+    this.#use(mine[0]?.request.adapter ?? null);
+    return { awake: mine, all: isAlone ? awake : this.#running.filter(isOf) };
   }
 
   #use(adapter: LineAdapter | null): void {
@@ -387,24 +404,35 @@ export class Scheduler implements AsyncDisposable {
     return ordered.slice(from, from + width);
   }
 
-  /** Prompt tokens for this pass, the oldest line first: as many as its time allows at the measured speed. */
-  async #slices(running: readonly Line[], isShared: boolean): Promise<Map<Line, readonly number[]>> {
+  /** Prompt tokens for this pass, as many as its time allows at the measured speed. */
+  async #slices(lines: readonly Line[], isShared: boolean): Promise<Map<Line, readonly number[]>> {
     const slices = new Map<Line, readonly number[]>();
     const { tokens, leastTokens } = this.#pace.budget(isShared);
     let budget = tokens;
-    for (const line of running) {
-      if (line.next !== null || line.sequence === null || line.hasEnded) continue;
+    const prompts = lines.filter((line) => line.next === null && !line.hasEnded);
+    const ordered = this.#options.firstSentenceFirst
+      ? promptOrder(prompts, (line) => this.#cache.remaining(line))
+      : prompts;
+    const before = (line: Line) => ordered.slice(0, ordered.indexOf(line));
+    for (const line of ordered) {
       // A remainder is not worth a micro-batch of its own.
-      if (slices.size > 0 && budget < leastTokens) break;
+      if (line.sequence === null || budget <= 0 || (slices.size > 0 && budget < leastTokens)) break;
       if (!line.isResolved) {
-        if (this.#waitsForOlder(line, running)) continue;
-        await this.#resolvePrefix(line, line.sequence);
+        if (this.#cache.waitsFor(line, before(line))) continue;
+        await this.#cache.resolve(line, line.sequence);
+        this.#observer.reused({ promptTokens: line.request.prompt.length, cachedTokens: line.cachedTokens });
       }
       const from = line.sequence.held.length;
-      const slice = line.request.prompt.slice(from, from + budget);
+      const slice = line.request.prompt.slice(from, Math.min(from + budget, line.keepAt ?? Infinity));
       budget -= slice.length;
       slices.set(line, slice);
     }
+    if (this.#options.firstSentenceFirst)
+      countOvertaken(
+        prompts,
+        (line) => slices.has(line),
+        (line) => this.#cache.waitsFor(line, before(line)),
+      );
     return slices;
   }
 
@@ -414,56 +442,6 @@ export class Scheduler implements AsyncDisposable {
     this.#governor.observe({ tokens, durationMs, nowMs: this.#clock.monotonicMs() });
     const isPrefill = items.some((item) => item.tokens.length > 1);
     if (isPrefill) this.#pace.observe(tokens, durationMs);
-  }
-
-  /** Whether an older prompt in prefill is about to hold much of this one: evaluating it twice would be waste. */
-  #waitsForOlder(line: Line, running: readonly Line[]): boolean {
-    const { prompt } = line.request;
-    const now = line.sequence === null ? 0 : this.#table.reuse(line.sequence, prompt, this.#adapter).tokens;
-    for (const older of running) {
-      if (older === line) return false;
-      if (older.next !== null || older.hasEnded) continue;
-      const shared = Math.min(sharedLength(older.request.prompt, prompt), prompt.length - 1);
-      if (shared - now >= WAIT_GAIN_MIN) return true;
-    }
-    return false;
-  }
-
-  /** Gives the line's sequence the longest beginning of its prompt that is in the cache anywhere. */
-  async #resolvePrefix(line: Line, sequence: SequenceState): Promise<void> {
-    const { prompt } = line.request;
-    const reuse = this.#table.reuse(sequence, prompt, this.#adapter);
-    if (reuse.source === null) this.#truncate(sequence, reuse.tokens);
-    else if (await this.#context.copyPrefix(reuse.source, sequence.index, reuse.tokens))
-      sequence.held = prompt.slice(0, reuse.tokens);
-    else sequence.held = [];
-    sequence.adapter = this.#adapter;
-    line.cachedTokens = sequence.held.length;
-    line.isResolved = true;
-    this.#observer.reused({ promptTokens: prompt.length, cachedTokens: line.cachedTokens });
-  }
-
-  #truncate(sequence: SequenceState, length: number): void {
-    if (sequence.held.length === length) return;
-    const kept = this.#context.truncate(sequence.index, length);
-    sequence.held = kept ? sequence.held.slice(0, length) : [];
-  }
-
-  #forget(sequence: SequenceState): void {
-    this.#context.truncate(sequence.index, 0);
-    sequence.held = [];
-  }
-
-  /** Keeps the beginning that other requests share in a sequence of its own, once the line has its first token. */
-  async #keepPrefix(line: Line): Promise<void> {
-    const { sequence, request } = line;
-    if (sequence === null || request.prefixTokens === 0) return;
-    const prefix = request.prompt.slice(0, request.prefixTokens);
-    const place = this.#table.placeFor(prefix, sequence.adapter);
-    if (place === null) return;
-    const isKept = await this.#context.copyPrefix(sequence.index, place.index, prefix.length);
-    place.held = isKept ? prefix : [];
-    place.adapter = sequence.adapter;
   }
 
   async #sample(line: Line, logitIndex: number): Promise<void> {
@@ -487,11 +465,11 @@ export class Scheduler implements AsyncDisposable {
     } else this.#observer.nextToken({ gapMs: nowMs - line.lastTokenMs });
     line.lastTokenMs = nowMs;
     line.next = token;
-    if (
+    const isOver =
       line.request.isEnd(token) ||
-      !line.request.onToken(token, { cachedTokens: line.cachedTokens, completionTokens: line.produced })
-    )
-      this.#finish(line, 'stop');
+      !line.request.onToken(token, { cachedTokens: line.cachedTokens, completionTokens: line.produced });
+    line.hasSaidSentence ||= line.produced >= FIRST_SENTENCE_TOKENS_MAX || line.request.hasSaidSentence();
+    if (isOver) this.#finish(line, 'stop');
     else if (line.produced >= line.request.maxTokens) this.#finish(line, 'length');
   }
 }

@@ -1,8 +1,29 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { PrefixStore } from './prefix-store.ts';
 import type { SequenceState } from './sequence-table.ts';
 import { BASE, SequenceTable, sharedLength } from './sequence-table.ts';
+
+interface Cell {
+  readonly token: number;
+  readonly adapter: number;
+}
+
+/** A copy that says what it is a copy of. */
+class CellCopy {
+  readonly cells: readonly Cell[];
+
+  constructor(cells: readonly Cell[]) {
+    this.cells = cells;
+  }
+
+  get bytes(): number {
+    return this.cells.length;
+  }
+
+  [Symbol.dispose](): void {}
+}
 
 const persona = Array.from({ length: 40 }, (_none, index) => index);
 const line = (...tail: number[]) => [...persona, ...tail];
@@ -83,6 +104,38 @@ describe('SequenceTable', () => {
     assert.deepEqual(table.reuse(first, line(1), BASE), { source: null, tokens: 40 });
   });
 
+  it('takes what the store has when that is more than its own, and another sequence only for much more', () => {
+    const table = new SequenceTable({ lines: 2, kept: 0, copyGainMin: 8 });
+    const first = table.take(line(1), BASE);
+    const second = table.take(line(2), BASE);
+    assert.ok(first !== null && second !== null);
+    first.held = line(1);
+    assert.deepEqual(table.reuse(second, line(2), BASE, 33), { source: 'store', tokens: 33 });
+    assert.deepEqual(table.reuse(second, line(2), BASE, 32), { source: first.index, tokens: 40 });
+    second.held = persona.slice(0, 34);
+    assert.deepEqual(table.reuse(second, line(2), BASE, 37), { source: null, tokens: 34 });
+    assert.deepEqual(table.reuse(second, persona, BASE, 40), { source: 'store', tokens: 39 });
+    assert.equal(table.mostShared(line(2), BASE), 40);
+    assert.equal(table.mostShared(line(2), 7), 0);
+  });
+
+  it('goes on in the sequence that has more of a prompt than the store: that is the conversation', () => {
+    const table = new SequenceTable({ lines: 2, kept: 0, copyGainMin: 8 });
+    const turn = (...turns: number[]) => [...persona, ...turns.flatMap((seed) => Array(10).fill(seed))];
+    for (const conversation of [100, 200]) {
+      const sequence = table.take(turn(conversation, 1), BASE, persona.length);
+      assert.ok(sequence !== null);
+      assert.equal(sequence.isContinued, false);
+      sequence.held = turn(conversation, 1);
+      table.release(sequence);
+    }
+    // The end of the last prompt (the nearest examples, the words of the player) has gone; the talk before it is there.
+    const next = table.take(turn(100, 2), BASE, persona.length);
+    assert.deepEqual([next?.held[40], next?.isContinued], [100, true]);
+    const stranger = table.take(turn(300), BASE, persona.length);
+    assert.equal(stranger?.isContinued, false);
+  });
+
   it('keeps each persona once and pushes out the one used longest ago', () => {
     const table = new SequenceTable({ lines: 1, kept: 2, copyGainMin: 4 });
     const other = persona.map((token) => token + 1_000);
@@ -112,16 +165,20 @@ describe('SequenceTable', () => {
     fc.assert(
       fc.property(fc.array(move, { maxLength: 80 }), (moves) => {
         const table = new SequenceTable({ lines: 4, kept: 2, copyGainMin: 2 });
+        const store = new PrefixStore<CellCopy>(20);
         // What each native sequence really holds: each token with the adapter that computed it.
-        const cache = new Map<number, { token: number; adapter: number }[]>();
+        const cache = new Map<number, Cell[]>();
         const cells = (index: number) => cache.get(index) ?? [];
         const busy: { sequence: SequenceState; prompt: number[]; adapter: number }[] = [];
         for (const { kind, which, adapter, prompt } of moves) {
           if (kind === 'take') {
             const sequence = table.take(prompt, adapter);
             if (sequence === null) continue;
-            const { source, tokens } = table.reuse(sequence, prompt, adapter);
-            const reused = cells(source ?? sequence.index).slice(0, tokens);
+            const found = store.find(prompt, adapter);
+            const { source, tokens } = table.reuse(sequence, prompt, adapter, found.tokens);
+            const from =
+              source === 'store' ? (found.entry?.copy.cells ?? []) : cells(source ?? sequence.index);
+            const reused = from.slice(0, tokens);
             assert.deepEqual(
               reused,
               prompt.slice(0, tokens).map((token) => ({ token, adapter })),
@@ -139,6 +196,12 @@ describe('SequenceTable', () => {
           } else if (kind === 'keep') {
             const line = busy[which];
             if (line === undefined) continue;
+            store.put(
+              line.prompt,
+              line.adapter,
+              which % 2 === 0 ? 'prefix' : 'talk',
+              new CellCopy(cells(line.sequence.index).slice(0, line.prompt.length)),
+            );
             const place = table.placeFor(line.prompt, line.adapter);
             if (place === null) continue;
             cache.set(place.index, cells(line.sequence.index).slice(0, line.prompt.length));
@@ -149,7 +212,9 @@ describe('SequenceTable', () => {
               cache.set(sequence.index, []);
               sequence.held = [];
             }
-            assert.ok([...cache.values()].flat().every((cell) => cell.adapter !== adapter));
+            store.forget(adapter);
+            const left = [...cache.values(), ...store.entries().map(({ copy }) => copy.cells)];
+            assert.ok(left.flat().every((cell) => cell.adapter !== adapter));
           }
         }
       }),

@@ -17,17 +17,22 @@ export interface SequenceState {
   /** Length of the last prompt it was taken for. */
   promptTokens: number;
   isBusy: boolean;
+  /** Whether the line on it goes on from what it held, so that the rest of that is of no more use. */
+  isContinued: boolean;
   /** The adapter of the line on it while it is busy; `held` is still another's until that line has looked at it. */
   runs: number;
   /** Counts up; the lowest was used longest ago. */
   usedAt: number;
 }
 
-/** Where a prompt's beginning can be had. `source` null: nowhere, or not worth it. */
+/** Where a prompt's beginning is taken from: another sequence, the store, or null for the target's own tokens. */
 export interface Reuse {
-  readonly source: number | null;
+  readonly source: number | 'store' | null;
   readonly tokens: number;
 }
+
+/** Putting a copy back from the store takes less than evaluating this many tokens (docs/adr/0009-prefix-store.md). */
+const RESTORE_GAIN_MIN = 4;
 
 /** A kept prefix that shares so much serves as well. */
 const SERVES_RATIO = 0.8;
@@ -46,6 +51,7 @@ export class SequenceTable {
       adapter: BASE,
       promptTokens: 0,
       isBusy: false,
+      isContinued: false,
       runs: BASE,
       usedAt: 0,
     });
@@ -67,19 +73,24 @@ export class SequenceTable {
    * Takes a free sequence for a line. llama.cpp merges only a contiguous range of ids into one pass (four apart take a
    * quarter longer than four neighbours), so a hole in the range of its adapter's busy ones is filled first, then their
    * neighbours. Among those allowed the one wins whose tokens the prompt goes on from, then the one used longest ago: a
-   * shared beginning is copied, so nobody else's conversation need go.
+   * shared beginning is copied, so nobody else's conversation need go. `stored`: tokens of the prompt that the store has.
    */
-  take(prompt: readonly number[], adapter: number): SequenceState | null {
+  take(prompt: readonly number[], adapter: number, stored = 0): SequenceState | null {
     const allowed = this.#allowedFor(adapter);
     const continued = allowed
       .filter((line) => line.adapter === adapter)
       .map((line) => ({ line, shared: sharedLength(line.held, prompt) }))
-      // With the whole last prompt in common, this is the next turn of the same conversation.
-      .filter(({ line, shared }) => shared >= Math.min(line.held.length, line.promptTokens))
+      // With the whole last prompt in common, or more than personas have, this is the next turn of the same conversation.
+      .filter(
+        ({ line, shared }) =>
+          shared >= Math.min(line.held.length, line.promptTokens) ||
+          (stored > 0 && shared >= stored + this.#copyGainMin),
+      )
       .sort((a, b) => b.shared - a.shared)[0]?.line;
     const best = continued ?? allowed.sort((a, b) => a.usedAt - b.usedAt)[0] ?? null;
     if (best !== null) {
       best.isBusy = true;
+      best.isContinued = best === continued && best.held.length > 0;
       best.runs = adapter;
       best.promptTokens = prompt.length;
       this.touch(best);
@@ -116,13 +127,26 @@ export class SequenceTable {
     sequence.usedAt = this.#uses;
   }
 
+  /** The most that any sequence holds of `prompt` under `adapter`. */
+  mostShared(prompt: readonly number[], adapter: number): number {
+    let most = 0;
+    for (const sequence of [...this.#kept, ...this.#lines])
+      if (sequence.adapter === adapter) most = Math.max(most, sharedLength(sequence.held, prompt));
+    return most;
+  }
+
   /**
-   * The best beginning for `prompt` under `adapter` in `target`: its own, or a copy of another's. Leaves one token to
-   * evaluate.
+   * The best beginning for `prompt` under `adapter` in `target`: its own, the `stored` tokens that the store has, or a copy
+   * of another sequence's. Leaves one token to evaluate.
    */
-  reuse(target: SequenceState, prompt: readonly number[], adapter: number): Reuse {
+  reuse(target: SequenceState, prompt: readonly number[], adapter: number, stored = 0): Reuse {
     const limit = prompt.length - 1;
     const own = target.adapter === adapter ? Math.min(sharedLength(target.held, prompt), limit) : 0;
+    const restored = Math.min(stored, limit);
+    const without: Reuse =
+      restored >= own + RESTORE_GAIN_MIN
+        ? { source: 'store', tokens: restored }
+        : { source: null, tokens: own };
     let source: SequenceState | null = null;
     let shared = 0;
     for (const sequence of [...this.#kept, ...this.#lines]) {
@@ -133,7 +157,7 @@ export class SequenceTable {
         shared = length;
       }
     }
-    if (source === null || shared < own + this.#copyGainMin) return { source: null, tokens: own };
+    if (source === null || shared < without.tokens + this.#copyGainMin) return without;
     this.touch(source);
     return { source: source.index, tokens: shared };
   }

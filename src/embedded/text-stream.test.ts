@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { StopStrings, TokenText } from './text-stream.ts';
+import { SentenceMark, StopStrings, TokenText } from './text-stream.ts';
 
 /** One token per byte: the hardest vocabulary there is. */
 const bytesToText = (tokens: readonly number[]) => Buffer.from(tokens).toString('utf8');
@@ -68,5 +68,45 @@ describe('StopStrings', () => {
     const stream = new StopStrings(['END'], { includeInOutput: true });
     assert.equal(stream.push('so E') + stream.push('ND and more') + stream.flush(), 'so END');
     assert.equal(stream.matched, 'END');
+  });
+});
+
+describe('SentenceMark', () => {
+  /** How much of the text was needed, a character at a time; null when its end did not come. */
+  const endOf = (text: string): string | null => {
+    const mark = new SentenceMark();
+    for (const [index, character] of [...text].entries()) {
+      mark.push(character);
+      if (mark.hasEnded) return [...text].slice(0, index + 1).join('');
+    }
+    return null;
+  };
+
+  it('sees the first sentence whole with the character behind it', () => {
+    assert.equal(endOf('I keep the bell. Ask'), 'I keep the bell. A');
+    assert.equal(endOf('He said "go home now." Then he left'), 'He said "go home now." T');
+    assert.equal(endOf('我不知道。也许'), '我不知道。也');
+    assert.equal(endOf('Nobody comes here\nany more'), 'Nobody comes here\n');
+  });
+
+  it('takes no number, no lone word and no open end for one', () => {
+    assert.equal(endOf('It costs 3.14 teeth'), null);
+    assert.equal(endOf('No. Never! I keep the bell. Go'), 'No. Never! I keep the bell. G');
+    assert.equal(endOf('I keep the bell.'), null);
+    assert.equal(endOf('I keep the bell. '), null);
+  });
+
+  it('does not depend on where the text was cut', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.nat(40), (tail, at) => {
+        const text = `I sell names and teeth. ${tail}`;
+        const whole = new SentenceMark();
+        whole.push(text);
+        const parts = new SentenceMark();
+        parts.push(text.slice(0, at));
+        parts.push(text.slice(at));
+        assert.equal(parts.hasEnded, whole.hasEnded);
+      }),
+    );
   });
 });

@@ -91,6 +91,33 @@ export class StopStrings {
   }
 }
 
+const END_MARK = /[.!?…]["'”’»)\]]*\s+\S|[。！？]["”』」）]*\S|\n/g;
+/** A sentence of fewer words is heard together with its neighbour (npc-domain.md §4); these scripts have no spaces. */
+const WORDS_MIN = 3;
+const WITHOUT_SPACES = /[\u3040-\u30ff\u3400-\u9fff]/;
+
+/**
+ * Whether a text has its first sentence whole, for the order of work alone: "Mr. Hale" may end one too early. What ends it is
+ * the first character behind it, which is what lets the gateway send it.
+ */
+export class SentenceMark {
+  #text = '';
+  hasEnded = false;
+
+  push(piece: string): void {
+    if (this.hasEnded) return;
+    this.#text += piece;
+    for (const match of this.#text.matchAll(END_MARK)) {
+      const said = this.#text.slice(0, match.index);
+      if (WITHOUT_SPACES.test(said) || said.split(/\s+/).filter(Boolean).length >= WORDS_MIN) {
+        this.hasEnded = true;
+        this.#text = '';
+        return;
+      }
+    }
+  }
+}
+
 /** How many characters at the end of `text` begin `stop`. */
 function overlap(text: string, stop: string): number {
   for (let length = Math.min(text.length, stop.length - 1); length > 0; length--)

@@ -20,6 +20,21 @@ describe('WaitingQueue', () => {
     assert.equal(queue.take(), undefined);
   });
 
+  it('takes the cheapest of one priority, the oldest of equals, and a dear one before a lower priority', () => {
+    const queue = new WaitingQueue<{ name: string; cost: number }>({ limit: 9, overtakesMax: 9 });
+    for (const [name, cost, priority] of [
+      ['bark', 0, 10],
+      ['dear', 9, 0],
+      ['cheap', 2, 0],
+      ['as cheap', 2, 0],
+    ] as const)
+      queue.push({ name, cost }, priority);
+    assert.deepEqual(
+      Array.from({ length: 4 }, () => queue.take(({ cost }) => cost)?.name),
+      ['cheap', 'as cheap', 'dear', 'bark'],
+    );
+  });
+
   it('takes no more than its limit', () => {
     const queue = new WaitingQueue<number>({ limit: 2, overtakesMax: 1 });
     assert.deepEqual(
@@ -39,13 +54,14 @@ describe('WaitingQueue', () => {
         fc.integer({ min: 1, max: 6 }),
         fc.array(fc.integer({ min: -5, max: 5 }), { minLength: 20 }),
         (overtakesMax, priorities) => {
+          const costOf = (name: string) => (name === 'patient' ? 1_000 : name.length);
           const queue = new WaitingQueue<string>({ limit: 1_000, overtakesMax });
           queue.push('patient', 99);
           let turns = 0;
           for (const [index, priority] of priorities.entries()) {
             queue.push(`eager ${index}`, priority);
             turns += 1;
-            if (queue.take() === 'patient') break;
+            if (queue.take(costOf) === 'patient') break;
           }
           assert.ok(turns <= overtakesMax + 1, `${turns} turns`);
         },

@@ -1,6 +1,6 @@
 /**
- * Who is next: a bounded queue by priority (lower is earlier, as in vLLM), first come first served within one, with a
- * bound on starvation: what was passed over `overtakesMax` times goes next whatever its priority.
+ * Who is next: a bounded queue by priority (lower is earlier, as in vLLM), within one by what it will cost, then first come
+ * first served, with a bound on starvation: what was passed over `overtakesMax` times goes next whatever its priority.
  */
 
 interface Entry<T> {
@@ -34,8 +34,12 @@ export class WaitingQueue<T> {
     return true;
   }
 
-  /** Takes the next one, or undefined when empty. */
-  take(): T | undefined {
+  /** Takes the next one, or undefined when empty. `costOf` is asked of those of the lowest priority alone. */
+  take(costOf: (value: T) => number = () => 0): T | undefined {
+    const least = Math.min(...this.#entries.map((entry) => entry.priority));
+    const rivals = this.#entries.filter((entry) => entry.priority === least);
+    const costs = new Map<Entry<T>, number>();
+    if (rivals.length > 1) for (const entry of rivals) costs.set(entry, costOf(entry.value));
     let best = 0;
     for (let index = 0; index < this.#entries.length; index++) {
       const entry = this.#entries[index];
@@ -45,7 +49,11 @@ export class WaitingQueue<T> {
         best = index;
         break;
       }
-      if (entry.priority < leader.priority) best = index;
+      if (
+        entry.priority < leader.priority ||
+        (entry.priority === leader.priority && (costs.get(entry) ?? 0) < (costs.get(leader) ?? 0))
+      )
+        best = index;
     }
     for (let index = 0; index < best; index++) {
       const passed = this.#entries[index];

@@ -25,6 +25,8 @@ export interface LoadedModel extends AsyncDisposable {
   /** Text of each control token and its id: what may never come out of a player's words. */
   readonly controlTokens: ReadonlyMap<string, number>;
   readonly endTokens: readonly number[];
+  /** Whether a copy of a sequence is likely to be whole; the context tries it. */
+  readonly copiesWhole: boolean;
   /** `special` lets control-token texts become control tokens; off, they are plain characters. */
   tokenize(text: string, special: boolean): number[];
   /** Control tokens give nothing. An unfinished UTF-8 character shows as U+FFFD. */
@@ -128,6 +130,10 @@ function describe(llama: Llama, model: LlamaModel, log: NativeLog): LoadedModel 
     bosToken: model.tokens.shouldPrependBosToken ? bos : null,
     controlTokens,
     endTokens,
+    copiesWhole:
+      model.fileInsights.swaSize === undefined &&
+      !model.fileInsights.isRecurrent &&
+      !model.fileInsights.isHybrid,
     tokenize: (text, special) => {
       const wellFormed = text.toWellFormed();
       if (special || markerPattern === null) return Array.from(pieces.model.tokenize(wellFormed, special));
