@@ -220,8 +220,10 @@ test('background chatter makes room for a player when the queue is full', async 
   const { admission } = start({ maxQueued: 1 });
   const first = await admission.acquire(ask(), never);
   const ambient = admission.acquire(ask({ priority: 'ambient' }), never);
+  assert.deepEqual([admission.waitingOf('interactive'), admission.waitingOf('ambient')], [0, 1]);
   const interactive = admission.acquire(ask(), never);
   await assert.rejects(ambient, overloaded(/full/));
+  assert.deepEqual([admission.waitingOf('interactive'), admission.waitingOf('ambient')], [1, 0]);
   await assert.rejects(admission.acquire(ask({ priority: 'ambient' }), never), overloaded(/full/));
   first[Symbol.dispose]();
   (await interactive)[Symbol.dispose]();

@@ -1,7 +1,7 @@
 /**
  * Places at one engine. Most engines queue without bound, so admission is ours (design §5): so many requests and prompt
  * tokens in flight, so many waiting. Interactive goes before ambient, which still gets every ninth place; within each,
- * fair-queue.ts decides. A place asked for is given, refused, or given up by its signal: exactly one of them, once.
+ * fair-queue.ts decides, and of what shares allow the shortest expected prefill of a deadline class goes first. A place asked for is given, refused, or given up by its signal: exactly one of them, once.
  */
 import type { Priority } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -97,6 +97,10 @@ export class Admission {
 
   get waiting(): number {
     return this.#queues.interactive.size + this.#queues.ambient.size;
+  }
+
+  waitingOf(priority: Priority): number {
+    return this.#queues[priority].size;
   }
 
   /**

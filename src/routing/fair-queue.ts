@@ -57,10 +57,14 @@ interface SourceFlow<T> extends Flow {
 
 /** Flows that neither wait nor run keep their tag while it is ahead; beyond this many the oldest are forgotten. */
 const IDLE_FLOWS_MAX = 1_024;
+/** So many are left then: looking through all of them is not done for each one that comes. */
+const IDLE_FLOWS_KEPT = 768;
 
 /** The flows of one level, and their virtual time: the tag that a flow with nothing to its account begins with. */
 class Flows<F extends Flow> {
   readonly byKey = new Map<string, F>();
+  /** Those of them that wait: decisions look at these alone, however many others are remembered. */
+  readonly #waiting = new Set<F>();
   readonly #slack: number;
   readonly #create: () => F;
   #virtual = 0;
@@ -85,6 +89,18 @@ class Flows<F extends Flow> {
     return flow;
   }
 
+  get waiting(): ReadonlySet<F> {
+    return this.#waiting;
+  }
+
+  /** A request of this flow begins to wait (1), or waits no longer (-1). */
+  wait(flow: F, cost: number, sign: 1 | -1): void {
+    flow.waiting += sign;
+    flow.waitingCost += sign * cost;
+    if (flow.waiting === 0) this.#waiting.delete(flow);
+    else this.#waiting.add(flow);
+  }
+
   /** To be called after a flow may have come to rest. It is remembered only while others wait. */
   rest(key: string, flow: F, isContended: boolean): void {
     if (!isContended) flow.tag = flow.runningCost;
@@ -97,7 +113,7 @@ class Flows<F extends Flow> {
   /** The waiting flows that fairness lets be served now: at least one, when any waits. */
   *eligible(): Iterable<F> {
     const limit = this.#lowestTag() + this.#slack;
-    for (const flow of this.byKey.values()) if (flow.waiting > 0 && flow.tag <= limit) yield flow;
+    for (const flow of this.#waiting) if (flow.tag <= limit) yield flow;
   }
 
   /** What is next of the eligible flows, each by its own first; between equal ones the flow that was given less. */
@@ -137,7 +153,7 @@ class Flows<F extends Flow> {
 
   #lowestTag(): number {
     let lowest = Number.POSITIVE_INFINITY;
-    for (const { waiting, tag } of this.byKey.values()) if (waiting > 0 && tag < lowest) lowest = tag;
+    for (const { tag } of this.#waiting) if (tag < lowest) lowest = tag;
     return lowest;
   }
 
@@ -145,7 +161,7 @@ class Flows<F extends Flow> {
     for (const [key, flow] of this.byKey)
       if (flow.waiting === 0 && flow.running === 0 && flow.tag <= this.#virtual) this.byKey.delete(key);
     for (const [key, flow] of this.byKey) {
-      if (this.byKey.size - this.#active <= IDLE_FLOWS_MAX) break;
+      if (this.byKey.size - this.#active <= IDLE_FLOWS_KEPT) break;
       if (flow.waiting === 0 && flow.running === 0) this.byKey.delete(key);
     }
   }
@@ -155,7 +171,8 @@ export class FairQueue<T> {
   readonly #sources: Flows<SourceFlow<T>>;
   #size = 0;
   #pushed = 0;
-  #waitingSources = 0;
+  /** What `peek` found, until something changes. */
+  #first: { readonly nowMonoMs: number; readonly next: Waiting<T> | null } | null = null;
   #cost = 0;
 
   /** `slackTokens`: how far the earliest deadline may bend fairness, in tokens. */
@@ -183,6 +200,7 @@ export class FairQueue<T> {
   }
 
   push(entry: QueueEntry<T>): void {
+    this.#first = null;
     const source = this.#sources.open(entry.source);
     const player = source.players.open(entry.player);
     const allowedMs = entry.deadlineMonoMs - entry.askedMonoMs;
@@ -207,6 +225,7 @@ export class FairQueue<T> {
   take(nowMonoMs: number): QueueEntry<T> | null {
     const next = this.#next(nowMonoMs);
     if (next === null) return null;
+    this.#first = null;
     const { entry } = next;
     this.#passOver(next.order);
     const [source, player] = this.#flowsOf(entry);
@@ -222,6 +241,7 @@ export class FairQueue<T> {
 
   /** Serves an entry that never waited because there was room. */
   serve(entry: Pick<QueueEntry<T>, 'source' | 'player' | 'cost'>): void {
+    this.#first = null;
     const source = this.#sources.open(entry.source);
     const player = source.players.open(entry.player);
     run(source, entry.cost, 1);
@@ -237,6 +257,7 @@ export class FairQueue<T> {
 
   /** What was taken or served has ended. */
   release(entry: Pick<QueueEntry<T>, 'source' | 'player' | 'cost'>): void {
+    this.#first = null;
     const [source, player] = this.#flowsOf(entry);
     run(source, entry.cost, -1);
     run(player, entry.cost, -1);
@@ -249,6 +270,7 @@ export class FairQueue<T> {
     const player = source?.players.byKey.get(entry.player);
     const at = player?.entries.findIndex((each) => each.entry === entry) ?? -1;
     if (source === undefined || player === undefined || at === -1) return false;
+    this.#first = null;
     player.entries.splice(at, 1);
     this.#wait(source, player, entry, -1);
     this.#rest(entry, source, player);
@@ -265,17 +287,17 @@ export class FairQueue<T> {
     const player = source?.players.byKey.get(playerKey);
     const ownPlayer = (player?.waitingCost ?? 0) + cost;
     let ownSource = ownPlayer;
-    for (const other of source?.players.byKey.values() ?? [])
+    for (const other of source?.players.waiting ?? [])
       if (other !== player) ownSource += Math.min(other.waitingCost, ownPlayer);
     let all = ownSource;
-    for (const other of this.#sources.byKey.values())
+    for (const other of this.#sources.waiting)
       if (other !== source) all += Math.min(other.waitingCost, ownSource);
     return all - cost;
   }
 
   /** At most so many tokens are served before a first request of a new source: its own share of each other. Costs nothing. */
   costAheadOfNew(cost: number): number {
-    return Math.min(this.#cost, this.#waitingSources * cost);
+    return Math.min(this.#cost, this.#sources.waiting.size * cost);
   }
 
   /**
@@ -298,12 +320,15 @@ export class FairQueue<T> {
   }
 
   #next(nowMonoMs: number): Waiting<T> | null {
+    if (this.#first?.nowMonoMs === nowMonoMs) return this.#first.next;
     const firstOfPlayer = ({ entries }: PlayerFlow<T>) => {
       let first: Waiting<T> | null = null;
       for (const each of entries) if (first === null || goesBefore(each, first, nowMonoMs)) first = each;
       return first;
     };
-    return this.#sources.next(({ players }) => players.next(firstOfPlayer, nowMonoMs), nowMonoMs);
+    const next = this.#sources.next(({ players }) => players.next(firstOfPlayer, nowMonoMs), nowMonoMs);
+    this.#first = { nowMonoMs, next };
+    return next;
   }
 
   /** Counts it for all that asked before the one that is served now, and could have been served by their shares. */
@@ -327,11 +352,8 @@ export class FairQueue<T> {
   }
 
   #wait(source: SourceFlow<T>, player: PlayerFlow<T>, entry: QueueEntry<T>, sign: 1 | -1): void {
-    if (source.waiting === (sign === 1 ? 0 : 1)) this.#waitingSources += sign;
-    source.waiting += sign;
-    source.waitingCost += sign * entry.cost;
-    player.waiting += sign;
-    player.waitingCost += sign * entry.cost;
+    this.#sources.wait(source, entry.cost, sign);
+    source.players.wait(player, entry.cost, sign);
     this.#size += sign;
     this.#cost += sign * entry.cost;
   }
@@ -359,8 +381,7 @@ function run(flow: Flow, cost: number, sign: 1 | -1): void {
 
 function fullest<F extends Flow>(flows: Flows<F>): F | null {
   let fullest: F | null = null;
-  for (const flow of flows.byKey.values())
-    if (flow.waiting > 0 && (fullest === null || flow.waiting > fullest.waiting)) fullest = flow;
+  for (const flow of flows.waiting) if (fullest === null || flow.waiting > fullest.waiting) fullest = flow;
   return fullest;
 }
 
