@@ -31,9 +31,9 @@ export interface Course {
   readonly keep: (material: Material) => void;
 }
 
-const WALL_MS = { search: 16_000, quick: 3_000, repeats: 14_000 };
+const WALL_MS = { search: 14_000, quick: 3_000, repeats: 12_000 };
 /** Of the rounds, by the place in the round: a higher load needs less time for as many lines. */
-const ROUND_WALL_MS: readonly number[] = [20_000, 14_000, 10_000];
+const ROUND_WALL_MS: readonly number[] = [16_000, 12_000, 8_000];
 const MULTIPLES: readonly number[] = [1, 2, 3];
 const WARM_UP = { lines: 14, wallMs: 8_000 };
 const QUICK_WARM_UP = { lines: 2, wallMs: 500 };
@@ -41,8 +41,8 @@ const QUICK_LINES_PER_SECOND = 1.5;
 /** Where the first search begins: a small model on two cores answers about as many lines. */
 const FIRST_LINES_PER_SECOND = 0.5;
 const LEAST_LINES_PER_SECOND = 0.05;
-/** Of the time limit; what is not known by then stays coarse. */
-const SEARCH_SHARE = 0.4;
+/** Of the time limit, shared by the sides; what is not known by then stays coarse. */
+const SEARCH_SHARE = 0.27;
 /** A quick run asks the side that matters first, and on a busy machine leaves out what no longer fits. */
 const QUICK_SIDE_MS = 10_000;
 /** Sides whose capacity a bar divides are searched closer than those that stand beside. */
@@ -62,6 +62,8 @@ class Running {
   readonly #startedMs = performance.now();
   readonly #windows: Window[] = [];
   readonly #repeats: { readonly repeats: number; readonly window: Window }[] = [];
+  /** Sides that broke while they were at work, and why. */
+  readonly #broken = new Map<SideKey, string>();
   #baseSpeed: number | null = null;
 
   constructor(course: Course, signal: AbortSignal) {
@@ -91,8 +93,9 @@ class Running {
         this.#course.say(`${side.key} ${side.name}: no time is left for it in a quick run`);
         continue;
       }
-      await using runner = this.#runner(side, this.#course.trace, 0);
-      await this.#window(runner, { part: PARTS.rounds, round: 0, speed, wallMs: WALL_MS.quick });
+      await this.#withSide(side, this.#course.trace, 0, async (runner) => {
+        await this.#window(runner, { part: PARTS.rounds, round: 0, speed, wallMs: WALL_MS.quick });
+      });
     }
     return this.#material();
   }
@@ -102,7 +105,7 @@ class Running {
     const { sides, trace } = this.#course;
     const rate = this.#linesPerSecond();
     let firstSpeed = FIRST_LINES_PER_SECOND / rate;
-    for (const side of sides) {
+    for (const [place, side] of sides.entries()) {
       const isClose = CLOSE.has(side.key);
       const limits: SearchLimits = {
         firstSpeed,
@@ -113,25 +116,23 @@ class Running {
         mostSpeed: (trace.header.durationMs - this.#warmUp(trace).untilMs) / WALL_MS.search,
         probesMax: isClose ? 8 : 5,
       };
-      const probes: Probe[] = [];
-      await using runner = this.#runner(side, trace, 0);
-      for (
-        let speed = nextSpeed(probes, limits);
-        speed !== null && this.#leftMs() > this.#course.limitMs * (1 - SEARCH_SHARE);
-        speed = nextSpeed(probes, limits)
-      ) {
-        const window = await this.#window(runner, {
-          part: PARTS.search,
-          round: 0,
-          speed,
-          wallMs: WALL_MS.search,
-        });
-        probes.push({ speed, holds: !window.isCut && figuresOf(window.lines).goodShare >= HOLD_SHARE });
-      }
+      const endsMs = this.#course.limitMs * SEARCH_SHARE * ((place + 1) / sides.length);
+      await this.#withSide(side, trace, 0, (runner) => this.#searchOf(runner, limits, endsMs));
       firstSpeed = this.#capacityOf(side.key) ?? firstSpeed;
     }
-    const held = RIVALS.flatMap((key) => this.#capacityOf(key) ?? []);
-    this.#baseSpeed = held.length === 0 ? LEAST_LINES_PER_SECOND / rate : Math.max(...held);
+    this.#baseSpeed = this.#bestRivalSpeed() ?? LEAST_LINES_PER_SECOND / rate;
+  }
+
+  /** Begins no window after `endsMs` of the run but the first. */
+  async #searchOf(runner: Runner, limits: SearchLimits, endsMs: number): Promise<void> {
+    const probes: Probe[] = [];
+    const which = { part: PARTS.search, round: 0, wallMs: WALL_MS.search };
+    let speed = nextSpeed(probes, limits);
+    while (speed !== null && (probes.length === 0 || this.#course.limitMs - this.#leftMs() < endsMs)) {
+      const { isCut, lines } = await this.#window(runner, { ...which, speed });
+      probes.push({ speed, holds: !isCut && figuresOf(lines).goodShare >= HOLD_SHARE });
+      speed = nextSpeed(probes, limits);
+    }
   }
 
   /** False when there was no time for it. */
@@ -148,9 +149,10 @@ class Running {
     for (const side of orderOf(sides, round)) {
       const isKnown = own === null || speeds.some((speed) => Math.abs(speed / own - 1) < 0.1);
       const all = side.key === 'e' && !isKnown ? [...speeds, own] : speeds;
-      await using runner = this.#runner(side, trace, offsetMs);
-      for (const [place, speed] of all.entries())
-        await this.#window(runner, { part: PARTS.rounds, round, speed, wallMs: wallMs(place) });
+      await this.#withSide(side, trace, offsetMs, async (runner) => {
+        for (const [place, speed] of all.entries())
+          await this.#window(runner, { part: PARTS.rounds, round, speed, wallMs: wallMs(place) });
+      });
     }
     return true;
   }
@@ -167,14 +169,17 @@ class Running {
       const trace = await traceOf(repeats, this.#signal);
       for (const side of sides.filter(({ key }) => key === best || key === 'e')) {
         if (this.#leftMs() < WALL_MS.repeats + START_ALLOWANCE_MS) return;
-        await using runner = this.#runner(side, trace, 0);
-        const rate = linesPerSecond(trace) / this.#linesPerSecond();
-        const window = await runner.window(
-          { part: PARTS.repeats, round: 0, speed: (2 * speed) / rate, wallMs: WALL_MS.repeats },
-          false,
-        );
-        this.#tell(window, `${repeats} repeats`);
-        this.#repeats.push({ repeats, window });
+        const which = {
+          part: PARTS.repeats,
+          round: 0,
+          speed: (2 * speed * this.#linesPerSecond()) / linesPerSecond(trace),
+          wallMs: WALL_MS.repeats,
+        };
+        await this.#withSide(side, trace, 0, async (runner) => {
+          const window = await runner.window(which, false);
+          this.#tell(window, `${repeats} repeats`);
+          this.#repeats.push({ repeats, window });
+        });
       }
     }
     this.#course.keep(this.#material());
@@ -202,14 +207,26 @@ class Running {
     );
   }
 
-  #runner(side: Side, trace: Trace, offsetMs: number): Runner {
+  /** Lets one side work, from a fresh start to its end. One that breaks is left out from then on, and that is told. */
+  async #withSide(
+    side: Side,
+    trace: Trace,
+    offsetMs: number,
+    work: (runner: Runner) => Promise<void>,
+  ): Promise<void> {
+    if (this.#broken.has(side.key)) return;
     const { stretch, untilMs } = this.#warmUp(trace);
     const room = { fromMs: untilMs, untilMs: trace.header.durationMs };
-    return new Runner(
-      side,
-      { trace, warmUp: stretch, room, offsetMs, folder: this.#course.folder },
-      this.#signal,
-    );
+    const { folder, say } = this.#course;
+    await using runner = new Runner(side, { trace, warmUp: stretch, room, offsetMs, folder }, this.#signal);
+    try {
+      await work(runner);
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      const reason = (error as Error).message.slice(0, 300);
+      this.#broken.set(side.key, reason);
+      say(`${side.key} ${side.name} broke and is left out: ${reason}`);
+    }
   }
 
   /** The beginning of the trace: the same few lines for every start of every side. */
@@ -227,17 +244,27 @@ class Running {
     return capacityOfWindows(this.#windows.filter(({ side }) => side === key))?.speed ?? null;
   }
 
+  /** Null when no rival held any speed. */
+  #bestRivalSpeed(): number | null {
+    const held = RIVALS.flatMap((key) => this.#capacityOf(key) ?? []);
+    return held.length === 0 ? null : Math.max(...held);
+  }
+
   #leftMs(): number {
     return this.#course.limitMs - (performance.now() - this.#startedMs);
   }
 
   #material(): Material {
-    const { sides, absent } = this.#course;
+    const { sides, absent, isQuick } = this.#course;
+    const broken = sides.flatMap(({ key, name }) => {
+      const reason = this.#broken.get(key);
+      return reason === undefined ? [] : [{ key, name, reason: `it broke: ${reason}` }];
+    });
     return {
       sides,
-      absent,
+      absent: [...absent, ...broken],
       windows: [...this.#windows],
-      baseSpeed: this.#baseSpeed,
+      baseSpeed: this.#baseSpeed ?? (isQuick ? null : this.#bestRivalSpeed()),
       repeats: [...this.#repeats],
     };
   }
