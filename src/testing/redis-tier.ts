@@ -19,9 +19,14 @@ export interface TestTier {
 }
 
 /** Opens at once, reachable or not. */
-export function openTierNow(redis: Pick<TestRedis, 'url'>, options: object = {}, clock?: Clock): TestTier {
+export function openTierNow(
+  redis: Pick<TestRedis, 'url'>,
+  options: object = {},
+  clock?: Clock,
+  environment: Readonly<Record<string, string>> = {},
+): TestTier {
   const parsed = sharedRecallOptionsSchema.parse({ url: redis.url, waitMs: 1_000, ...options });
-  const address = sharedAddress(parsed, process.env);
+  const address = sharedAddress(parsed, environment);
   if (address === null) throw new Error('no address');
   const faults = new Map<SharedFault, number>();
   const lines: string[] = [];

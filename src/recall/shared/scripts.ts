@@ -16,7 +16,7 @@ export interface Script {
   readonly sha: string;
 }
 
-/** Variants looked at in one entry; more are not ours. */
+/** Lines looked at in one entry; more are not ours. */
 const LINES_MAX = 64;
 
 const PRELUDE = `
@@ -28,16 +28,16 @@ local function lines(key, bytesMax)
   if size > bytesMax then return {}, 'too_large' end
   if size == 0 then return {}, '' end
   local text, found, from, fault = redis.call('GET', key), {}, 1, ''
-  while #found < ${LINES_MAX} do
+  for _ = 1, ${LINES_MAX} do
     local stop = string.find(text, '\\n', from, true)
     if not stop then break end
-    local one = string.find(text, ' ', from, true)
-    local two = one and string.find(text, ' ', one + 1, true)
-    local isOurs = two and two < stop and one - from < 17 and two - one < 64
-    local expires = isOurs and string.sub(text, from, one - 1)
+    local line = string.sub(text, from, stop - 1)
+    local one = string.find(line, ' ', 1, true)
+    local two = one and string.find(line, ' ', one + 1, true)
+    local isOurs = two and one < 18 and two - one < 64
+    local expires = isOurs and string.sub(line, 1, one - 1)
     if isOurs and string.find(expires, '^%d+$') then
-      local id, encoded = string.sub(text, one + 1, two - 1), string.sub(text, two + 1, stop - 1)
-      found[#found + 1] = { tonumber(expires), id, encoded }
+      found[#found + 1] = { tonumber(expires), string.sub(line, one + 1, two - 1), string.sub(line, two + 1) }
     else
       fault = 'malformed'
     end
