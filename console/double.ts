@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { extname, join, normalize } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AdapterState, adapterState, answerAdapters } from './double-adapters.ts';
+import { answerLines, type LineState, lineState } from './double-lines.ts';
 
 const DIST = join(import.meta.dirname, 'dist');
 const TYPES: Readonly<Record<string, string>> = {
@@ -39,6 +40,7 @@ export interface DoubleState {
   filler: string | null;
   npcs: readonly { npc_id: string; name: string; kind: string; tier: number; summary: string }[];
   adapters: AdapterState;
+  lines: LineState;
   /** What every persona names; null: none. */
   personaAdapter: string | null;
   /** Dialogue bodies as they came. */
@@ -64,6 +66,7 @@ export function doubleState(): DoubleState {
     filler: null,
     npcs: CAST,
     adapters: adapterState(),
+    lines: lineState(),
     personaAdapter: null,
     asked: [],
     onHangUp: () => undefined,
@@ -362,6 +365,7 @@ async function answer(state: DoubleState, request: IncomingMessage, response: Se
   if (path === '/v1/npcs') return json(response, 200, { data: state.npcs });
   if (path === '/v1/dialogue' && request.method === 'POST') return speak(state, request, response);
   if (await answerAdapters(state.adapters, request, url, response)) return;
+  if (await answerLines(state.lines, request, url, response)) return;
   if (path === '/admin/v1/spending') return spend(state, request, response);
   if (path === '/admin/v1/status') {
     return json(response, 200, {

@@ -15,6 +15,7 @@ import { type DoubleState, doubleState, startDouble } from '../console/double.ts
 import { fail, replicaView, residency } from '../console/double-adapters.ts';
 import { EventStreamParser } from '../console/src/event-stream.ts';
 import { adapterTests, everyStage } from './console-adapters.ts';
+import { everyLine, lineTests } from './console-lines.ts';
 import { operatorTests } from './console-operator.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -317,6 +318,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
     `#/talk/${LICH}`,
     ...['persona', 'prompt', 'lines'].map((sheet) => `#/cast/${LICH}/${sheet}`),
     '#/compare',
+    '#/lines',
     '#/adapters',
     '#/jobs',
     '#/service',
@@ -325,6 +327,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
   /** A night that needs every colour: engines down, money stopped. */
   const troubled = (): Partial<DoubleState> => ({
     adapters: everyStage(),
+    lines: everyLine(),
     filler: 'Hm.',
     spending: { off: true, callsInFlight: 1, isStoreAway: false, isForbidden: false },
     engines: [
@@ -358,6 +361,14 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
     await page.getByRole('button', { name: 'Add an adapter' }).click();
   }
 
+  /** A line whose form is open, and one that nobody may decide about yet. */
+  async function openLine(page: Page): Promise<void> {
+    await page.getByRole('button', { name: 'Approve', exact: true }).first().click();
+    await page.getByText('Say who decides first.').waitFor();
+    await page.getByRole('button', { name: 'Approve as…' }).click();
+    await page.getByLabel('Upon').waitFor();
+  }
+
   /** Runs `look` on every view, the talk with replies of each sort in it. */
   async function onEveryView(
     page: Page,
@@ -386,8 +397,9 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
         await page.getByText('out of slots').waitFor();
       }
       if (view.endsWith('persona')) await page.getByRole('button', { name: 'Reveal the secret' }).click();
-      if (view.endsWith('lines')) await page.getByText('32 lines').waitFor();
+      if (view.startsWith('#/cast') && view.endsWith('lines')) await page.getByText('32 lines').waitFor();
       if (view === '#/compare') await hearAll(page, state);
+      if (view === '#/lines') await openLine(page);
       if (view === '#/adapters') await openAndFail(page, state);
       if (view === '#/service') await page.getByText('Taken out after failures').waitFor();
       await look(view);
@@ -428,6 +440,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
 
   describe('for an operator', () => operatorTests({ open, openDouble, say }));
   describe('of adapters', () => adapterTests({ open, openDouble, say }));
+  describe('of lines', () => lineTests({ open, openDouble, say }));
 
   const isGatewayThere =
     existsSync(join(ROOT, 'src/cli/serve.ts')) &&

@@ -9,6 +9,7 @@ import { AdaptersPage } from './pages/adapters.tsx';
 import { CastPage } from './pages/cast.tsx';
 import { ComparePage } from './pages/compare.tsx';
 import { JobsPage } from './pages/jobs.tsx';
+import { LinesPage } from './pages/lines.tsx';
 import { ServicePage } from './pages/service.tsx';
 import { TalkPage } from './pages/talk.tsx';
 import { CastList } from './parts/cast-list.tsx';
@@ -27,9 +28,10 @@ import { type Scene, useTalk } from './use-talk.ts';
 import type { NpcSummary } from './wire.ts';
 
 /** Views of no NPC, which take the whole width. */
-const WHOLE: ReadonlySet<View> = new Set(['compare', 'adapters', 'jobs', 'service']);
+const WHOLE: ReadonlySet<View> = new Set(['compare', 'lines', 'adapters', 'jobs', 'service']);
 const TITLES: Readonly<Partial<Record<View, string>>> = {
   compare: 'Hear the difference',
+  lines: 'Lines',
   adapters: 'Adapters',
   jobs: 'Jobs',
   service: 'Service',
@@ -90,6 +92,7 @@ export function Console() {
         <main id="main" className="whole" tabIndex={-1}>
           {view === 'service' && <ServicePage live={live} onOff={onOff} keyGeneration={key.generation} />}
           {view === 'jobs' && <JobsPage jobs={jobs} npcs={npcs ?? []} />}
+          {view === 'lines' && <LinesPage stamp={stamp} hasKey={key.key !== null} />}
           {view === 'adapters' && <AdaptersPage stamp={stamp} keyGeneration={key.generation} live={live} />}
           {view === 'compare' && (
             <ComparePage

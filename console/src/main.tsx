@@ -12,6 +12,7 @@ import './styles/cast.css';
 import './styles/jobs.css';
 import './styles/compare.css';
 import './styles/adapters.css';
+import './styles/lines.css';
 
 const root = document.getElementById('root');
 if (root)

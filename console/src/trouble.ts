@@ -38,6 +38,8 @@ const SENTENCES: Readonly<Record<string, string>> = {
   adapter_busy: 'Something else is under way with this adapter. Wait for its end, then try again.',
   adapter_failed: 'The engine did not load it, or it did not answer as itself. What spoke before goes on.',
   no_room: 'It does not fit onto the engines. Unload or unpin another one, or give the engine more places.',
+  unknown_line: 'This line is not there any more. The list shows what is.',
+  line_decided: 'Somebody else was first with this line. Nothing was changed.',
   bad_request: 'The gateway did not accept this request. Change what the detail names.',
   body_too_large: 'That was too long. Say it in fewer words.',
   not_found:

@@ -19,6 +19,7 @@ const VIEWS: readonly { readonly view: View; readonly name: string }[] = [
   { view: 'talk', name: 'Talk' },
   { view: 'cast', name: 'Cast' },
   { view: 'compare', name: 'Compare' },
+  { view: 'lines', name: 'Lines' },
   { view: 'adapters', name: 'Adapters' },
   { view: 'jobs', name: 'Jobs' },
   { view: 'service', name: 'Service' },
