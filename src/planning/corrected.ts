@@ -53,7 +53,7 @@ export function corrections(plan: Plan, naive: NaiveInput, row: NaiveRow): reado
       reason: `${percent(figures.sources.cache)} come from the dialogue cache and ${percent(figures.sources.written)} are written`,
     },
   ];
-  if (cost === null) return steps;
+  if (cost === null || !plan.holds) return steps;
   return [
     ...steps,
     {

@@ -35,11 +35,11 @@ export const ENGINE_CLASSES: readonly EngineClass[] = [
     pace: {
       overheadMs: 5,
       prefillMsPerToken: 4.4,
-      stepMs: 8,
+      stepMs: 6,
       stepMsPerSequence: 4.2,
       sequencesMax: 16,
-      // The embedded engine cuts reading so that a pass takes about 90 ms (embedded/options.ts, stepTargetMs).
-      prefillTokensPerStep: 20,
+      // The embedded engine cuts reading so that a pass takes about 90 ms (embedded/options.ts, stepTargetMs): 18 of these.
+      prefillTokensPerStep: 18,
       prefixTokens: 16_384,
     },
     maxInFlight: 8,

@@ -29,6 +29,8 @@ export interface Plan {
   readonly spare: number;
   /** False: not even `enginesMax` engines in a cell were enough, and the figures are of so many. */
   readonly holds: boolean;
+  /** Not even a line with an engine to itself is in time: more engines do not help, and the figures are of those few lines. */
+  readonly isTooSlow: boolean;
   /** With caches as old as `settledS`. */
   readonly figures: WindowFigures;
   /** With caches as old as `warmUpS`, by which the engines were counted. */
@@ -39,6 +41,12 @@ export interface Plan {
   readonly naive: NaiveRow;
 }
 
+/** So few players for so many engines that a line has one to itself. */
+const FEW_PLAYERS = 60;
+const FEW_ENGINES = 4;
+/** Below this share of busy time (0..1) waiting is not why a line is late. */
+const IDLE = 0.5;
+
 /** Rejects with the signal's reason when it aborts. */
 export async function makePlan(
   input: PlanInput,
@@ -46,14 +54,15 @@ export async function makePlan(
   signal: AbortSignal,
 ): Promise<Plan> {
   const { options, engineClass, cloud } = input;
+  signal.throwIfAborted();
   const cells = Math.ceil(options.players / options.cellPlayers);
   const cellPlayers = Math.ceil(options.players / cells);
   const workload: Workload = { ...input.workload, players: cellPlayers };
   let linesPlayed = 0;
-  const windowOf = async (engines: number, warmUpS: number) => {
+  const windowOf = async (engines: number, warmUpS: number, players = cellPlayers) => {
     const window = await playWindow(
       {
-        workload,
+        workload: { ...workload, players },
         engineClass,
         engines,
         cloud,
@@ -76,9 +85,15 @@ export async function makePlan(
     });
     return { holds: result.holds, result };
   };
-  const found = await smallestThatHolds(guessEngines(workload, engineClass), options.enginesMax, attempt);
+  const guess = guessEngines(workload, engineClass);
+  const few = Math.min(cellPlayers, FEW_PLAYERS);
+  const alone = await windowOf(FEW_ENGINES, options.warmUpS, few);
+  const isTooSlow = !alone.holds && alone.utilisation < IDLE;
+  const found = isTooSlow
+    ? { count: Math.max(1, Math.round(guess)), holds: false, result: alone }
+    : await smallestThatHolds(guess, options.enginesMax, attempt);
   const engines = found.count * cells;
-  const figures = await windowOf(found.count, options.settledS);
+  const figures = isTooSlow ? alone : await windowOf(found.count, options.settledS);
   return {
     input,
     cells,
@@ -86,6 +101,7 @@ export async function makePlan(
     engines,
     spare: options.spare,
     holds: found.holds,
+    isTooSlow,
     figures,
     young: found.result,
     linesPlayed,

@@ -11,9 +11,11 @@ export function planAsText(plan: Plan): readonly string[] {
   return [
     `${options.players.toLocaleString('en-US')} players, ${options.dialoguesPerHour} dialogues an hour each: ${fixed(meanPerSecond)} lines a second, ${fixed(meanPerSecond * options.burst)} in a burst.`,
     '',
-    plan.holds
-      ? `${plan.engines} × ${engineClass.name} (${engineClass.machine}, ${engineClass.model}), and ${plan.spare} spare.`
-      : `Not enough: even ${plan.engines} × ${engineClass.name} (${engineClass.machine}, ${engineClass.model}) do not hold; what follows is of so many.`,
+    plan.isTooSlow
+      ? `Too slow: on ${engineClass.name} (${engineClass.machine}, ${engineClass.model}) a line with an engine to itself is late, so no number of them holds; what follows is of a few players alone. Take a faster class, or allow more with --first-sentence-ms.`
+      : plan.holds
+        ? `${plan.engines} × ${engineClass.name} (${engineClass.machine}, ${engineClass.model}), and ${plan.spare} spare.`
+        : `Not enough: even ${plan.engines} × ${engineClass.name} (${engineClass.machine}, ${engineClass.model}) do not hold; what follows is of so many.`,
     methodOf(plan),
     '',
     ...table(
@@ -67,6 +69,7 @@ export function planAsJson(plan: Plan): unknown {
     engines: plan.engines,
     spare: plan.spare,
     holds: plan.holds,
+    is_too_slow: plan.isTooSlow,
     method: {
       cells: plan.cells,
       players_per_cell: plan.cellPlayers,
