@@ -9,6 +9,7 @@ test('what was used longest ago leaves first', () => {
   cache.set('a', 1);
   cache.set('b', 2);
   assert.equal(cache.get('a'), 1);
+  assert.equal(cache.peek('b'), 2, 'a peek is no use');
   cache.set('c', 3);
   assert.deepEqual([cache.get('b'), cache.get('a'), cache.get('c')], [undefined, 1, 3]);
   cache.set('a', 4);

@@ -42,6 +42,11 @@ export class LruCache<K, V> {
     return entry.value;
   }
 
+  /** The value, without counting as use. */
+  peek(key: K): V | undefined {
+    return this.#entries.get(key)?.value;
+  }
+
   /** Whether the key is held; does not count as use. */
   has(key: K): boolean {
     return this.#entries.has(key);

@@ -67,7 +67,10 @@ function costBetween(a: Frame, b: Frame, costMax: number): number | null {
 
 /** "Was here" and "is here". */
 function isTimeShifted(a: Frame, b: Frame): boolean {
-  return (a.isPast && !a.isPresent && b.isPresent && !b.isPast) || (b.isPast && !b.isPresent && a.isPresent && !a.isPast);
+  return (
+    (a.isPast && !a.isPresent && b.isPresent && !b.isPast) ||
+    (b.isPast && !b.isPresent && a.isPresent && !a.isPast)
+  );
 }
 
 /** Null: they are not counterparts. */

@@ -4,12 +4,7 @@
  * of what it denies. No grammar of English, only of short reports of events: where it does not understand, units stay as
  * they came, and the texts meet only when they are nearly the same words.
  */
-import {
-  NEGATIONS,
-  NEGATIVE_WORDS,
-  PREPOSITIONS,
-  SUBORDINATORS,
-} from './markers.ts';
+import { NEGATIONS, NEGATIVE_WORDS, PREPOSITIONS, SUBORDINATORS } from './markers.ts';
 import { type Tokens, tokensOf } from './tokens.ts';
 import { beginsThing, isEmptyUnit, type Unit, unitsOf } from './units.ts';
 
@@ -62,7 +57,10 @@ const VAGUE_WEIGHT = 0.3;
 const CAN_WEIGHT = 0.7;
 
 const PRONOUNS: Readonly<
-  Record<string, { concepts: readonly string[]; gender?: 'm' | 'f'; isPlural?: boolean; weight?: number; isOwner?: true }>
+  Record<
+    string,
+    { concepts: readonly string[]; gender?: 'm' | 'f'; isPlural?: boolean; weight?: number; isOwner?: true }
+  >
 > = {
   he: { concepts: ['thing/player'], gender: 'm', isPlural: false },
   him: { concepts: ['thing/player'], gender: 'm', isPlural: false },
@@ -95,7 +93,9 @@ const ASKING: ReadonlySet<string> = new Set(
 );
 /** Nobody is asked to do these: "can you see me" is a question. */
 const STATES: ReadonlySet<string> = new Set(
-  'have be remember recall know see hear smell feel taste believe understand like love hate fear swim read'.split(' '),
+  'have be remember recall know see hear smell feel taste believe understand like love hate fear swim read'.split(
+    ' ',
+  ),
 );
 const QUESTION_WORD = /^(?:who|whom|what|where|when|why|how|whose|which)$/;
 /** With these the first of two things is to whom: "give me the key". */
@@ -135,7 +135,9 @@ class FrameReader {
     const [first, second, third] = units;
     // "Could you lend me ten pairs?" asks for what "lend me ten pairs" does.
     const isRequest =
-      /^(?:can|could|will|would)$/.test(first?.form ?? '') && second?.form === 'you' && !STATES.has(third?.lemma ?? 'have');
+      /^(?:can|could|will|would)$/.test(first?.form ?? '') &&
+      second?.form === 'you' &&
+      !STATES.has(third?.lemma ?? 'have');
     if (isRequest) units = units.slice(2);
     this.#units = units;
     this.#isAsked =
@@ -218,7 +220,11 @@ class FrameReader {
       if (unit.lemma === 'get') return false;
       if (following !== undefined && following.ending === 'ing') return true;
       if (unit.form === 'being' || unit.form === 'been') return true;
-      if (following !== undefined && following.meaning?.kinds.has('marker') === true && following.form === 'going')
+      if (
+        following !== undefined &&
+        following.meaning?.kinds.has('marker') === true &&
+        following.form === 'going'
+      )
         return true;
       this.#endTie();
       this.#add(unit.meaning === null ? ['be'] : [...unit.meaning.concepts, 'be'], {
@@ -228,17 +234,26 @@ class FrameReader {
       });
       return true;
     }
-    if (unit.lemma === 'have' && unit.form !== 'having') return (
+    if (unit.lemma === 'have' && unit.form !== 'having')
+      return (
         following !== undefined &&
         (following.ending === 'past' || /^(?:been|run|come|become)$/.test(following.form))
       );
-    if (unit.lemma === 'do') return following !== undefined && (at === 0 || isVerb(following) || NEGATIONS.has(this.#units[at + 1]?.form ?? ''));
+    if (unit.lemma === 'do')
+      return (
+        following !== undefined &&
+        (at === 0 || isVerb(following) || NEGATIONS.has(this.#units[at + 1]?.form ?? ''))
+      );
     if (unit.form === 'will' || unit.form === 'shall' || unit.form === 'would') {
       const isDenied = NEGATIONS.has(this.#units[at + 1]?.form ?? '') || this.#denials > 0;
       if (isDenied) {
         this.#denials -= 1;
         this.#add(['marker/refuse'], { isDecisive: true, ties: ['refuse'] });
-      } else this.#add([unit.form === 'would' ? 'marker/would' : 'marker/future'], { isDecisive: true, ties: ['future'] });
+      } else
+        this.#add([unit.form === 'would' ? 'marker/would' : 'marker/future'], {
+          isDecisive: true,
+          ties: ['future'],
+        });
       return true;
     }
     if (unit.form === 'can' || unit.form === 'could') {
@@ -253,7 +268,11 @@ class FrameReader {
     for (let next = at + 1; next < Math.min(this.#units.length, at + 5); next += 1) {
       const unit = this.#units[next] as Unit;
       if (unit.isAfterPause) return undefined;
-      if ((!unit.isPhrase && NEGATIONS.has(unit.form)) || (isEmptyUnit(unit) && !/^(?:a|an|the)$/.test(unit.form))) continue;
+      if (
+        (!unit.isPhrase && NEGATIONS.has(unit.form)) ||
+        (isEmptyUnit(unit) && !/^(?:a|an|the)$/.test(unit.form))
+      )
+        continue;
       if (/^(?:hardly|barely|scarcely|nearly|almost)$/.test(unit.form)) continue;
       if (at === 0 && Object.hasOwn(PRONOUNS, unit.form)) continue;
       return unit;
@@ -287,7 +306,13 @@ class FrameReader {
   }
 
   #takePronoun(unit: Unit, next: Unit | undefined): void {
-    const { concepts, gender = null, isPlural = null, weight = 1, isOwner } = PRONOUNS[unit.form] ?? { concepts: [] };
+    const {
+      concepts,
+      gender = null,
+      isPlural = null,
+      weight = 1,
+      isOwner,
+    } = PRONOUNS[unit.form] ?? { concepts: [] };
     const isHers = unit.form === 'her' && next !== undefined && !next.isAfterPause && isNoun(next);
     if (isOwner === true || isHers) {
       this.#beginThing();
@@ -317,9 +342,14 @@ class FrameReader {
   #takeWord(unit: Unit, next: Unit | undefined): void {
     const meaning = unit.meaning;
     const isLacking = unit.lemma === 'lack' && !unit.isOwner && !isArticle(this.#before);
-    const concepts = isLacking ? ['verb/have'] : meaning === null ? [`~${unit.lemma}`] : [...meaning.concepts];
+    const concepts = isLacking
+      ? ['verb/have']
+      : meaning === null
+        ? [`~${unit.lemma}`]
+        : [...meaning.concepts];
     if (isLacking) this.#denials += 1;
-    const isMarker = meaning?.kinds.has('marker') === true && !meaning.kinds.has('verb') && !meaning.kinds.has('thing');
+    const isMarker =
+      meaning?.kinds.has('marker') === true && !meaning.kinds.has('verb') && !meaning.kinds.has('thing');
     const written = meaning === null ? unit.form : null;
     if (unit.isOwner) {
       this.#add(concepts, { ties: OWNER, isThing: true, written, isPlural: pluralOf(unit) });
@@ -337,12 +367,20 @@ class FrameReader {
       this.#endTie();
       const isInSide = this.#sideClause !== null;
       if (isInSide) this.#sideHasVerb = true;
-      this.#add(concepts, { isVerb: true, isPassive: this.#isPassive, isGiving: GIVING.has(unit.lemma), isInflected: unit.ending !== 'plain', written, denials: this.#denials });
+      this.#add(concepts, {
+        isVerb: true,
+        isPassive: this.#isPassive,
+        isGiving: GIVING.has(unit.lemma),
+        isInflected: unit.ending !== 'plain',
+        written,
+        denials: this.#denials,
+      });
       this.#denials = 0;
       this.#isPassive = false;
       return;
     }
-    const isCompound = meaning?.kinds.has('thing') === true && (unit.ending === 'plain' || unit.ending === 's');
+    const isCompound =
+      meaning?.kinds.has('thing') === true && (unit.ending === 'plain' || unit.ending === 's');
     if (isCompound && next !== undefined && !next.isAfterPause && isPlainThing(next)) {
       this.#add(concepts, { ties: OWNER, isThing: true, isPlural: null });
       return;
@@ -355,23 +393,28 @@ class FrameReader {
   /** A word that may be a verb is one, unless what stands before it makes it a thing. */
   #isVerbHere(unit: Unit, next: Unit | undefined): boolean {
     if (!isVerb(unit)) return false;
-    if (unit.meaning === null) return this.#isPassive || (unit.ending === 'ing' && this.#before?.lemma === 'be');
+    if (unit.meaning === null)
+      return this.#isPassive || (unit.ending === 'ing' && this.#before?.lemma === 'be');
     if (!unit.meaning.kinds.has('thing') && !unit.meaning.kinds.has('quality')) {
       const isBeforeThing = next !== undefined && !next.isAfterPause && isPlainThing(next);
-      const isDescribing = (unit.ending === 'ing' || unit.ending === 'past') && isArticle(this.#before) && isBeforeThing;
+      const isDescribing =
+        (unit.ending === 'ing' || unit.ending === 'past') && isArticle(this.#before) && isBeforeThing;
       return !isDescribing && !(isArticle(this.#before) && unit.ending === 'plain');
     }
     if (this.#isPassive) return true;
     const before = this.#before;
     if (before === undefined) return beginsThing(next);
     if (isArticle(before) || before.isOwner || Object.hasOwn(PREPOSITIONS, before.form)) return false;
-    if (before.meaning !== null && /^marker\//.test([...before.meaning.concepts][0] ?? '')) return before.form === 'to';
+    if (before.meaning !== null && /^marker\//.test([...before.meaning.concepts][0] ?? ''))
+      return before.form === 'to';
     if (before.meaning?.kinds.has('quality') === true) return false;
     return !this.#items.some((item) => item.isVerb && item.clause === this.#clause);
   }
 
   #isClauseAhead(at: number): boolean {
-    return this.#units.slice(at + 1).some((unit) => isVerb(unit) || unit.lemma === 'be' || unit.lemma === 'have');
+    return this.#units
+      .slice(at + 1)
+      .some((unit) => isVerb(unit) || unit.lemma === 'be' || unit.lemma === 'have');
   }
 
   #beginThing(): void {
@@ -454,11 +497,18 @@ class FrameReader {
       while (items[end]?.isBehind === true && items[end]?.clause === item.clause) end += 1;
       let from = at;
       if (items[from - 1]?.ties === OWNER && end === at + 1) from -= 1;
-      const headAt = items.slice(0, from).findLastIndex((each) => each.isThing && each.ties !== OWNER && !each.isBehind);
+      const headAt = items
+        .slice(0, from)
+        .findLastIndex((each) => each.isThing && each.ties !== OWNER && !each.isBehind);
       const head = items[headAt];
       if (head === undefined || headAt !== from - 1 || head.clause !== item.clause) continue;
       let to = headAt;
-      while (to > 0 && items[to - 1]?.ties === head.ties && items[to - 1]?.isThing === false && items[to - 1]?.isVerb === false)
+      while (
+        to > 0 &&
+        items[to - 1]?.ties === head.ties &&
+        items[to - 1]?.isThing === false &&
+        items[to - 1]?.isVerb === false
+      )
         to -= 1;
       const owners = items.splice(from, end - from);
       items.splice(to, 0, ...owners);
@@ -480,8 +530,17 @@ class FrameReader {
       const at = items.indexOf(being);
       const after = items.slice(at + 1).filter((item) => item.clause === being.clause && item.ties === CORE);
       const [quality] = after;
-      if (quality === undefined || after.length > 1 || quality.isThing || quality.isVerb || quality.isDecisive) continue;
-      const head = items.slice(0, at).findLast((item) => item.clause === being.clause && item.isThing && item.ties === CORE);
+      if (
+        quality === undefined ||
+        after.length > 1 ||
+        quality.isThing ||
+        quality.isVerb ||
+        quality.isDecisive
+      )
+        continue;
+      const head = items
+        .slice(0, at)
+        .findLast((item) => item.clause === being.clause && item.isThing && item.ties === CORE);
       if (head === undefined || head.written !== null) continue;
       items.splice(items.indexOf(quality), 1);
       items.splice(items.indexOf(head), 0, quality);
@@ -493,11 +552,17 @@ class FrameReader {
   #withSubjectFirst(items: Draft[]): Draft[] {
     const verbAt = items.findIndex((item) => item.isVerb && !item.isBeing);
     const verb = items[verbAt];
-    const opensWithPlace = /^(?:here|there)$/.test(this.#units[0]?.form ?? '') || items[0]?.ties[0] !== 'core';
+    const opensWithPlace =
+      /^(?:here|there)$/.test(this.#units[0]?.form ?? '') || items[0]?.ties[0] !== 'core';
     if (verb === undefined || !verb.isInflected || verb.isPassive || !opensWithPlace) return items;
-    if (items.slice(0, verbAt).some((item) => item.ties === CORE || item.clause !== verb.clause)) return items;
+    if (items.slice(0, verbAt).some((item) => item.ties === CORE || item.clause !== verb.clause))
+      return items;
     let end = verbAt + 1;
-    while (end < items.length && (items[end]?.ties === CORE || items[end]?.ties === OWNER) && items[end]?.isVerb === false)
+    while (
+      end < items.length &&
+      (items[end]?.ties === CORE || items[end]?.ties === OWNER) &&
+      items[end]?.isVerb === false
+    )
       end += 1;
     return [...items.slice(0, verbAt), ...items.slice(verbAt + 1, end), verb, ...items.slice(end)];
   }
@@ -512,14 +577,17 @@ class FrameReader {
       const isCore = (item: Draft) => (item.owned ?? item).ties[0] === 'core';
       const isAgent = (item: Draft) => (item.owned ?? item).ties[0] === agentTie;
       const earlierVerb = items.slice(0, at).findLastIndex((item) => item.isVerb && isMine(item));
-      const patient = items.slice(earlierVerb + 1, at).filter((item) => isMine(item) && !item.isVerb && isCore(item));
+      const patient = items
+        .slice(earlierVerb + 1, at)
+        .filter((item) => isMine(item) && !item.isVerb && isCore(item));
       const agent = items.slice(at + 1).filter((item) => isMine(item) && isAgent(item));
       const moved = new Set<Draft>([...patient, ...agent]);
       const kept = items.filter((item) => !moved.has(item));
       const verbAt = kept.indexOf(verb);
       for (const item of agent) if (item.owned === null) item.ties = CORE;
       const isGivenTo =
-        verb.isGiving && kept.slice(verbAt + 1).some((item) => isMine(item) && item.isThing && item.ties === CORE);
+        verb.isGiving &&
+        kept.slice(verbAt + 1).some((item) => isMine(item) && item.isThing && item.ties === CORE);
       if (isGivenTo) for (const item of patient) if (item.owned === null) item.ties = TO_WHOM;
       items = [...kept.slice(0, verbAt), ...agent, verb, ...patient, ...kept.slice(verbAt + 1)];
     }
@@ -566,7 +634,10 @@ function isPlainThing(unit: Unit): boolean {
 }
 
 function isArticle(unit: Unit | undefined): boolean {
-  return unit !== undefined && /^(?:a|an|the|his|her|their|its|your|my|our|no|this|that|these|those)$/.test(unit.form);
+  return (
+    unit !== undefined &&
+    /^(?:a|an|the|his|her|their|its|your|my|our|no|this|that|these|those)$/.test(unit.form)
+  );
 }
 
 function pluralOf(unit: Unit): boolean | null {

@@ -103,7 +103,8 @@ function run(
       next += 1;
     }
     const token = tokens[next];
-    if (token === undefined || isTaken[next] === 1 || (token.lemma !== word && token.form !== word)) return null;
+    if (token === undefined || isTaken[next] === 1 || (token.lemma !== word && token.form !== word))
+      return null;
     if (index > 0 && token.isAfterPause) return null;
     taken.push(next);
     next += 1;
@@ -120,10 +121,19 @@ export function isEmptyUnit(unit: Unit): boolean {
 export function beginsThing(unit: Unit | undefined): boolean {
   if (unit === undefined || unit.isAfterPause) return false;
   if (ARTICLES.has(unit.form) || unit.isOwner || Object.hasOwn(NEGATIVE_WORDS, unit.form)) return true;
-  if (/^(?:your|my|our|this|that|these|those|some|you|me|him|them|us|each|every|all|both|any|another)$/.test(unit.form))
+  if (
+    /^(?:your|my|our|this|that|these|those|some|you|me|him|them|us|each|every|all|both|any|another)$/.test(
+      unit.form,
+    )
+  )
     return true;
   if (unit.meaning === null) return !Object.hasOwn(PREPOSITIONS, unit.form) && !isEmptyUnit(unit);
-  return unit.meaning.kinds.has('thing') || /^(?:all|every|both)$/.test(unit.form) || unit.meaning.kinds.has('quality') || isNumber(unit.meaning);
+  return (
+    unit.meaning.kinds.has('thing') ||
+    /^(?:all|every|both)$/.test(unit.form) ||
+    unit.meaning.kinds.has('quality') ||
+    isNumber(unit.meaning)
+  );
 }
 
 const NUMBERS: ReadonlySet<string> = new Set(
