@@ -38,6 +38,7 @@ function asked(replica: AttemptAsk['replica']): AttemptAsk {
     },
     tier: 1,
     promptTokens: 50,
+    prefixKey: null,
     player: null,
     source: 'local',
     budget: {
@@ -112,4 +113,13 @@ test('an attempt that is stopped just before its engine is asked asks nobody and
     records.map(({ result, promptTokens }) => [result, promptTokens]),
     [['disabled', 0]],
   );
+});
+
+test('what an engine tells of its cache is learned by prefix: the persona that spoke is warm there, another is not', async () => {
+  const clock = new ManualClock();
+  const replica = aReplica('a', { engine: new ScriptedEngine(() => [{ say: 'One.' }], 'a') }, clock);
+  const events = attempt({ ...asked(replica), prefixKey: 'vey@3/1' }, await parts(clock, []), never);
+  for await (const _event of events);
+  assert.equal(replica.expectedPrefillTokens('vey@3/1', 100), 40);
+  assert.equal(replica.expectedPrefillTokens('wick@1/1', 100), 100);
 });

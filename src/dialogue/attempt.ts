@@ -19,6 +19,8 @@ export interface AttemptAsk {
   readonly request: GenerateRequest;
   readonly tier: Tier;
   readonly promptTokens: number;
+  /** What shares a stable prefix with it; null: nothing that is known. */
+  readonly prefixKey: string | null;
   readonly player: string | null;
   readonly source: string;
   readonly budget: TimeBudget;
@@ -67,7 +69,10 @@ export async function* attempt(
         player: ask.player,
         source: ask.source,
         promptTokens: ask.promptTokens,
-        expectedPrefillTokens: ask.promptTokens * (1 - (replica.pace.snapshot().cachedRatio ?? 0)),
+        expectedPrefillTokens:
+          ask.prefixKey === null
+            ? ask.promptTokens
+            : replica.expectedPrefillTokens(ask.prefixKey, ask.promptTokens),
         maxTokens: request.maxTokens,
         deadlineMonoMs: Math.min(ask.deadlineMonoMs, startedMonoMs + ask.budget.admitWithinMs),
       },
@@ -108,6 +113,8 @@ export async function* attempt(
     const durationMs = clock.monotonicMs() - startedMonoMs;
     const isProven = told.firstTextMs !== null && !signal.aborted;
     running?.ended(outcome ?? (isProven ? served(told, workedMs(), ask) : { kind: 'left' }));
+    if (ask.prefixKey !== null && told.usage?.source === 'reported')
+      replica.prefixes.learn(ask.prefixKey, told.usage.cachedTokens);
     const usage = told.isSent ? spentOf(told, ask) : null;
     const costMicroUsd = hold !== null ? hold.settle(usage) : freeCost(usage, replica, parts);
     parts.onEnded({

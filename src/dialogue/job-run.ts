@@ -84,6 +84,7 @@ export async function runJob(
         },
         tier: request.tier,
         promptTokens,
+        prefixKey: null,
         player: null,
         source: apiKeyId === '' ? 'local' : apiKeyId,
         budget: {

@@ -167,6 +167,7 @@ function ask(
         request: script.generateRequest(chosen, prompt, reply, roll, lease?.address ?? null),
         tier: scene.tier,
         promptTokens: prompt.promptTokens,
+        prefixKey: ask.prefixKey,
         player: request.context.playerId ?? null,
         source: request.source ?? 'local',
         budget: budgetOf(chosen),
@@ -187,7 +188,7 @@ function ask(
       within,
     );
   const expectedMs = replica.pace.predictFirstSentenceMs(
-    prompt.promptTokens * (1 - (replica.pace.snapshot().cachedRatio ?? 0)),
+    replica.expectedPrefillTokens(ask.prefixKey, prompt.promptTokens),
     replica.admission.predictedWaitMs(request.priority),
   );
   if (expectedMs !== null && reply.committed.length === 0) told.onExpected(expectedMs);

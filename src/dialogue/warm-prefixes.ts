@@ -162,6 +162,7 @@ export class WarmPrefixes {
       );
       for await (const _event of events);
       this.noted(aim.key, replica.name);
+      replica.prefixes.learn(aim.key, 0);
       onWarmUp(replica.name, 'warmed');
     } catch (error) {
       if (signal.aborted) throw error;

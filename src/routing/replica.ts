@@ -8,6 +8,7 @@ import type { Clock, Random } from '../core/runtime.ts';
 import { Admission, type AdmissionOptions } from './admission.ts';
 import { hashOf } from './affinity.ts';
 import { Breaker, type BreakerState, type Probe } from './breaker.ts';
+import { CachedPrefixes } from './cached-prefixes.ts';
 import type { BreakerOptions, CooldownOptions, PaceOptions } from './options.ts';
 import { type AttemptOutcome, outcomeOf } from './outcome.ts';
 import { NOTHING_LEARNED, Pace } from './pace.ts';
@@ -81,6 +82,7 @@ export class Replica {
   readonly admission: Admission;
   readonly breaker: Breaker;
   readonly pace: Pace;
+  readonly prefixes: CachedPrefixes;
   /** Adapters that answer at once; kept by whoever owns residency. */
   residentAdapters: ReadonlySet<string> = NO_ADAPTERS;
   readonly #hash: number;
@@ -114,6 +116,7 @@ export class Replica {
     this.admission = new Admission(settings.admission, parts);
     this.breaker = new Breaker(settings.breaker, parts);
     this.pace = new Pace(settings.pace, parts);
+    this.prefixes = new CachedPrefixes(parts.clock);
   }
 
   /** Prompt and answer together; null where neither the configuration nor the engine says. */
@@ -124,6 +127,12 @@ export class Replica {
   /** By its host: what the engine itself says; the configuration goes before it. */
   learnContext(tokens: number): void {
     this.#contextTokens ??= tokens;
+  }
+
+  /** Tokens of a prompt that the engine will probably have to read, because no cache of it holds them. */
+  expectedPrefillTokens(prefixKey: string, promptTokens: number): number {
+    const cachedRatio = this.pace.snapshot().cachedRatio ?? 0;
+    return this.prefixes.expectedPrefillTokens(prefixKey, promptTokens, cachedRatio);
   }
 
   get isReady(): boolean {
