@@ -88,7 +88,7 @@ test('a line that is given up frees its place', async () => {
 test('prompts alone are a queue with one server: the wait is that of M/D/1', async () => {
   // Answers of one token and one line at a time: each takes 100 + 90 × 10 ms, and nothing overlaps.
   const serviceMs = 1_000;
-  const lines = 8_000;
+  const lines = 3_000;
   const meanWaitMs = async (load: number, seed: number) => {
     const world = stage({ sequencesMax: 1, stepMs: 100, prefillMsPerToken: 10 });
     const random = world.random.fork(`load ${load}, ${seed}`);
@@ -115,12 +115,12 @@ test('prompts alone are a queue with one server: the wait is that of M/D/1', asy
     return waitedMs / lines;
   };
   for (const load of [0.3, 0.6, 0.8]) {
-    // One run of so many lines is off by 5 %; six are off by 2 %.
+    // One run of so many lines may be off by 10 %; six together by 4 %.
     let sumMs = 0;
     for (let seed = 0; seed < 6; seed++) sumMs += await meanWaitMs(load, seed);
     // Pollaczek–Khinchine for a fixed service time: W = ρ s / (2 (1 − ρ)).
     const wanted = (load * serviceMs) / (2 * (1 - load));
-    near(sumMs / 6, wanted, wanted * 0.07);
+    near(sumMs / 6, wanted, wanted * 0.1);
   }
 });
 
