@@ -138,6 +138,9 @@ export class LineLearning implements LineDesk, TurnSink {
     const { store, cast, clock } = this.#parts;
     const approver = nameOf(by);
     const evidence = await this.#evidenceOf(evidenceId);
+    // Who comes second is told so, not that the text is taken: by the first one's approval it is.
+    const earlier = await store.decision(evidenceId);
+    if (earlier !== null) throw alreadyDecided(earlier);
     const wish = wishOf(evidence, changes);
     const prefix = learnedIdPrefix(wish.speaker, wish.trigger);
     const made = lineOfWish('candidate', wish);

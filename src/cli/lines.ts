@@ -150,7 +150,7 @@ export const linesVerb: Verb = (program, runtime, signal) => {
       if (flags.locale !== undefined) query.set('locale', flags.locale);
       const request = { method: 'GET', path: `${ROOT}/export?${query.toString()}` } as const;
       const exported = await gateway.call(fileSchema, request, signal);
-      if (file === undefined) return void process.stdout.write(exported.text);
+      if (file === undefined) return console.log(exported.text.replace(/\n$/, ''));
       await write(file, exported.text, flags.force === true);
       console.log(`${file}: ${exported.count} lines.`);
     });

@@ -153,6 +153,8 @@ export interface LearnedLineStore {
     by: string,
     atMs: number,
   ): Promise<{ readonly isFirst: boolean; readonly decision: LineDecision }>;
+  /** What was decided about a line; null: nothing yet. */
+  decision(evidenceId: string): Promise<LineDecision | null>;
   /** All decisions, the latest first. */
   decisions(): Promise<readonly LineDecision[]>;
   /** Takes an approved line out of the pool. Null: there is no line of this id; one that was retired stays as it is. */

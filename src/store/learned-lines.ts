@@ -165,7 +165,7 @@ export class StoredLearnedLines implements LearnedLineStore {
             ${prefix}, ${number}, ${wish === null ? null : JSON.stringify(wish)}, null, null)
           on conflict do nothing`.execute(db),
       );
-      const decision = await this.#decision(id);
+      const decision = await this.decision(id);
       // Nothing was written and nothing is there: two approvals took one number, and the other one has it.
       if (decision !== null) return { isFirst: numAffectedRows === 1n, decision };
     }
@@ -175,9 +175,13 @@ export class StoredLearnedLines implements LearnedLineStore {
     );
   }
 
-  async #decision(evidenceId: string): Promise<LineDecision | null> {
+  async decision(evidenceId: string): Promise<LineDecision | null> {
     const row = await this.#access.run('read_decision', (db) =>
-      db.selectFrom('line_decisions').selectAll().where('evidence_id', '=', evidenceId).executeTakeFirst(),
+      db
+        .selectFrom('line_decisions')
+        .selectAll()
+        .where('evidence_id', '=', storable(evidenceId))
+        .executeTakeFirst(),
     );
     return row === undefined ? null : decisionOf(row);
   }
