@@ -7,7 +7,6 @@ import { sharedRecallOptionsSchema } from '../recall/shared/options.ts';
 import { openSharedTier } from '../recall/shared/tier.ts';
 import type { SharedTier } from '../recall/shared-tier.ts';
 import { realRuntime } from '../runtime.ts';
-import { silentLogger } from '../telemetry/log.ts';
 import type { TestRedis } from './redis.ts';
 
 export interface TestTier {
@@ -36,7 +35,7 @@ export function openTierNow(
   const tier = openSharedTier(parsed, address, {
     clock: clock ?? realRuntime.clock,
     random: realRuntime.random,
-    log: { ...silentLogger, info: write, warn: write, child: () => silentLogger },
+    log: { info: write, warn: write },
     onFault: (fault) => faults.set(fault, (faults.get(fault) ?? 0) + 1),
   });
   return { tier, faults, lines };

@@ -85,15 +85,12 @@ export class Connection {
 
   /** What the script gives. Rejects with NotAsked, with the server's error, or when the connection goes. */
   run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-    return this.#ask(async () => {
-      try {
-        return await this.#asking.evalsha(script.sha, keys.length, ...keys, ...args);
-      } catch (error) {
-        if (!(error instanceof Error && error.message.includes('NOSCRIPT'))) throw error;
-        // Its scripts were flushed since we loaded them.
-        return await this.#asking.eval(script.lua, keys.length, ...keys, ...args);
-      }
-    });
+    return this.#ask(() => this.#evaluate(script, keys, args));
+  }
+
+  /** As `run`, for a caller who bounds what is open himself. */
+  runBounded(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    return this.#ask(() => this.#evaluate(script, keys, args), Number.POSITIVE_INFINITY);
   }
 
   ping(): Promise<unknown> {
@@ -123,9 +120,23 @@ export class Connection {
     this.#hearing.disconnect();
   }
 
-  async #ask<T>(question: () => Promise<T>): Promise<T> {
+  async #evaluate(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    try {
+      return await this.#asking.evalsha(script.sha, keys.length, ...keys, ...args);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.includes('NOSCRIPT'))) throw error;
+      // Its scripts were flushed since we loaded them.
+      return await this.#asking.eval(script.lua, keys.length, ...keys, ...args);
+    }
+  }
+
+  async #ask<T>(question: () => Promise<T>, unansweredMax = this.#unansweredMax): Promise<T> {
     if (!this.isReady) throw new NotAsked('unreachable');
-    if (this.#unanswered >= this.#unansweredMax) throw new NotAsked('busy');
+    if (this.#unanswered >= unansweredMax) throw new NotAsked('busy');
     this.#unanswered += 1;
     try {
       return await question();

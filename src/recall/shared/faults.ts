@@ -60,8 +60,9 @@ export function faultOf(error: unknown): NamedFault {
   return faultOfReply(error instanceof Error ? error.message : '');
 }
 
-/** Of the words of an error reply. */
+/** Of the words of an error reply; a script may name one of our faults itself. */
 export function faultOfReply(words: string): NamedFault {
+  if (Object.hasOwn(SHARED_FAULTS, words)) return { fault: words as SharedFault, code: words };
   const known = KNOWN_CODE.exec(words)?.[1];
   if (known !== undefined) return { fault: BY_CODE[known] ?? 'failed', code: known };
   return { fault: 'failed', code: /^[A-Z]{2,20}\b/u.exec(words)?.[0] ?? 'unknown' };

@@ -90,7 +90,7 @@ export class Keeper {
       this.send();
     };
     connection
-      .run(KEEP, [entryKey], args)
+      .runBounded(KEEP, [entryKey], args)
       .then((words) => onKept(String(words)), onError)
       .then(done, done);
   }

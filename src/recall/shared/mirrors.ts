@@ -7,7 +7,6 @@ import type { Clock } from '../../core/runtime.ts';
 import { Flight } from '../flights.ts';
 import type { FlightElsewhere, FlownSentence } from '../shared-tier.ts';
 import type { Connection } from './connection.ts';
-import type { SharedFault } from './faults.ts';
 import { decodeFlown, FLOWN_LENGTH_MAX, FLOWN_SENTENCES_MAX } from './flown.ts';
 import { HEAR } from './scripts.ts';
 
@@ -20,7 +19,8 @@ export interface MirrorsParts {
   readonly inbox: string;
   readonly leaseMs: number;
   readonly onError: (error: unknown) => void;
-  readonly onFault: (fault: SharedFault) => void;
+  /** Told of a sentence that is not one. */
+  readonly onMalformed: () => void;
 }
 
 interface Mirror {
@@ -135,7 +135,7 @@ export class Mirrors {
   #say(mirror: Mirror, encoded: string): void {
     const sentence = decodeFlown(encoded);
     if (sentence === null || mirror.next >= FLOWN_SENTENCES_MAX) {
-      this.#parts.onFault('malformed');
+      this.#parts.onMalformed();
       this.#end(mirror, 'lost');
       return;
     }

@@ -1,6 +1,7 @@
 /**
  * How long a request still waits for the shared tier: not at all once it was slow too often. A miss costs one point, an
- * answer in time gives back a quarter; at eight points it rests, so more than a fifth of slow answers is too many. A resting
+ * answer in time gives back a quarter; at eight points it rests, so more than a fifth of slow answers is too many. Questions
+ * that were open together miss together: that is one point, for one pause of ours or theirs makes them all late. A resting
  * tier is tried by pings that no request waits for.
  *
  *     awake ──eight points──▶ resting ──three pings in time──▶ awake
@@ -16,20 +17,22 @@ const REST_MAX_MS = 30_000;
 const JITTER_RATIO = 0.2;
 
 export class Patience implements Disposable {
-  readonly #clock: Pick<Clock, 'timer'>;
+  readonly #clock: Pick<Clock, 'timer' | 'monotonicMs'>;
   readonly #random: Pick<Random, 'next'>;
   readonly #restMs: number;
   readonly #ping: () => Promise<boolean>;
   readonly #onRest: () => void;
   readonly #onAwake: () => void;
   #points = 0;
+  /** When a point was lost last. */
+  #missedMonoMs = 0;
   #rests = 0;
   #timer: Disposable | null = null;
   #isResting = false;
   #isClosed = false;
 
   constructor(parts: {
-    readonly clock: Pick<Clock, 'timer'>;
+    readonly clock: Pick<Clock, 'timer' | 'monotonicMs'>;
     readonly random: Pick<Random, 'next'>;
     readonly restMs: number;
     /** Whether it answered in time now. Never rejects. */
@@ -53,8 +56,10 @@ export class Patience implements Disposable {
     this.#points = Math.max(0, this.#points - POINTS_BACK);
   }
 
-  missed(): void {
-    if (this.#isResting || this.#isClosed) return;
+  /** `askedMonoMs`: when the question was asked that was not answered in time. */
+  missed(askedMonoMs: number): void {
+    if (this.#isResting || this.#isClosed || askedMonoMs < this.#missedMonoMs) return;
+    this.#missedMonoMs = this.#clock.monotonicMs();
     this.#points += 1;
     if (this.#points < POINTS_MAX) return;
     this.#isResting = true;

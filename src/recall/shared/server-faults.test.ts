@@ -100,8 +100,8 @@ describe('a server that the shared tier cannot count on', {
     const heard = hearAll(flightOf(await lookUntil(tier, 'lich:2', 'join')));
     redis.power.stall();
     try {
-      const looks = Array.from({ length: 8 }, (_, index) => tier.look(`lich:slow${index}`, true, never));
-      for (const look of await Promise.all(looks)) assert.deepEqual(look, { kind: 'away' });
+      for (let index = 0; index < 8; index++)
+        assert.deepEqual(await tier.look(`lich:slow${index}`, true, never), { kind: 'away' });
       assert.equal(faults.get('slow'), 8);
       assert.equal(tier.isReachable, false);
       for (let asked = 0; asked < 1_000; asked++) await tier.look('lich:1', true, never);
@@ -133,7 +133,8 @@ describe('a server that the shared tier cannot count on', {
       assert.equal(faults.get('slow'), 10);
       assert.equal(faults.get('busy'), 90);
       for (let kept = 0; kept < 100; kept++) tier.keep(`lich:${kept}`, aVariant(`line ${kept}`), LIMITS);
-      assert.equal(faults.get('dropped'), 80);
+      // Sixteen are on their way, twenty wait.
+      assert.equal(faults.get('dropped'), 64);
     } finally {
       redis.power.resume();
     }

@@ -1,4 +1,4 @@
-/** The suite of every shared tier on a real server; what a server can do to us is in faults-real.test.ts. */
+/** The suite of every shared tier on a real server; what a server can do to us is in server-faults.test.ts. */
 import { describe, it } from 'node:test';
 import { REDIS_MISSING, startRedis } from '../../testing/redis.ts';
 import { openTier } from '../../testing/redis-tier.ts';
