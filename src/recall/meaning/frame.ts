@@ -39,6 +39,8 @@ type Draft = { -readonly [K in keyof Item]: Item[K] } & {
   isPassive: boolean;
   isGiving: boolean;
   isInflected: boolean;
+  /** Comes, stands, lies: what may come before who does it. */
+  isStanding: boolean;
   /** Told by "of", behind what is owned. */
   isBehind: boolean;
   isOwning: boolean;
@@ -78,6 +80,14 @@ const PRONOUNS: Readonly<
   our: { concepts: ['we'], isOwner: true },
   you: { concepts: ['you'] },
   your: { concepts: ['you'], isOwner: true },
+  it: { concepts: ['it'] },
+  its: { concepts: ['it'], weight: VAGUE_WEIGHT, isOwner: true },
+  himself: { concepts: ['self'] },
+  herself: { concepts: ['self'] },
+  itself: { concepts: ['self'] },
+  themselves: { concepts: ['self'] },
+  yourself: { concepts: ['self'] },
+  myself: { concepts: ['self'] },
   somebody: { concepts: ['somebody'], weight: VAGUE_WEIGHT },
   someone: { concepts: ['somebody'], weight: VAGUE_WEIGHT },
   anybody: { concepts: ['somebody'], weight: VAGUE_WEIGHT },
@@ -227,7 +237,8 @@ class FrameReader {
       )
         return true;
       this.#endTie();
-      this.#add(unit.meaning === null ? ['be'] : [...unit.meaning.concepts, 'be'], {
+      const isPastBeing = unit.form === 'was' || unit.form === 'were';
+      this.#add(isPastBeing ? ['was'] : [...(unit.meaning?.concepts ?? []), 'be'], {
         weight: BE_WEIGHT,
         isBeing: true,
         isVerb: true,
@@ -329,8 +340,10 @@ class FrameReader {
       next !== undefined &&
       !next.isAfterPause &&
       beginsThing(next);
+    // "It rains": nobody in particular does.
+    const isNobody = unit.form === 'it' && this.#items.length === 0;
     this.#add(concepts, {
-      weight: unit.form === 'her' ? 1 : weight,
+      weight: isNobody ? BE_WEIGHT : unit.form === 'her' ? 1 : weight,
       gender,
       isPlural,
       isThing: true,
@@ -367,11 +380,17 @@ class FrameReader {
       this.#endTie();
       const isInSide = this.#sideClause !== null;
       if (isInSide) this.#sideHasVerb = true;
-      this.#add(concepts, {
+      const isOver =
+        unit.ending === 'past' &&
+        LASTING.has(unit.lemma) &&
+        !this.#isPassive &&
+        this.#before?.lemma !== 'have';
+      this.#add(isOver ? concepts.map((concept) => `${concept}, over`) : concepts, {
         isVerb: true,
         isPassive: this.#isPassive,
         isGiving: GIVING.has(unit.lemma),
         isInflected: unit.ending !== 'plain',
+        isStanding: STANDING.has(unit.lemma),
         written,
         denials: this.#denials,
       });
@@ -462,6 +481,7 @@ class FrameReader {
       isBeing: false,
       isGiving: false,
       isInflected: false,
+      isStanding: false,
       isOwning: false,
       owned: null,
       isBehind: this.#ties[0] === 'of' && about.ties !== OWNER,
@@ -554,7 +574,8 @@ class FrameReader {
     const verb = items[verbAt];
     const opensWithPlace =
       /^(?:here|there)$/.test(this.#units[0]?.form ?? '') || items[0]?.ties[0] !== 'core';
-    if (verb === undefined || !verb.isInflected || verb.isPassive || !opensWithPlace) return items;
+    if (verb === undefined || !(verb.isInflected || verb.isStanding) || verb.isPassive || !opensWithPlace)
+      return items;
     if (items.slice(0, verbAt).some((item) => item.ties === CORE || item.clause !== verb.clause))
       return items;
     let end = verbAt + 1;
@@ -607,8 +628,15 @@ class FrameReader {
   }
 }
 
+const STANDING: ReadonlySet<string> = new Set('come go stand sit lie run fly hang walk rise'.split(' '));
+/** States of mind and of owning: over when they are told as past. */
+const LASTING: ReadonlySet<string> = new Set(
+  'love hate like know own want need trust fear believe owe live work have belong'.split(' '),
+);
 const FREE_MARKERS: ReadonlySet<string> = new Set(
-  ['hardly', 'again', 'soon', 'no-longer', 'once', 'twice', 'thrice'].map((name) => `marker/${name}`),
+  'hardly again soon no-longer once twice thrice up down away off over back forward'
+    .split(' ')
+    .map((name) => `marker/${name}`),
 );
 
 /** Markers that may stand anywhere. */

@@ -80,14 +80,13 @@ left: left
 right: right
 up: up upward
 down: down downward
-in: in
-out: out
 away: away off
 back: back
 forward: forward forwards ahead
 over: over
 front: front
 except: except but_not
+or: or
 if: if whether
 unless: unless
 because: because
@@ -176,7 +175,6 @@ export const SUBORDINATORS: Readonly<Record<string, string>> = {
 
 /** Say nothing that a bark would answer to. */
 export const EMPTY_WORDS: ReadonlySet<string> = new Set(
-  `a an the this that these those there here it its and or so then just now suddenly quickly really very quite rather
-  please well oh ah hey then also even already ever himself herself itself yourself themselves own some any
-  which sort kind slowly simply indeed still`.split(/\s+/),
+  `a an the this that these those there here and so then just now suddenly really very quite rather please oh ah hey also
+  even already ever own some any which simply indeed still`.split(/\s+/),
 );

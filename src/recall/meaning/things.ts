@@ -213,6 +213,8 @@ trousers: trousers breeches
 drum: drum
 flute: flute
 rumour: rumour rumor gossip
+tune: tune melody
+cupboard: cupboard wardrobe
 fight: brawl fight
 `;
 
@@ -250,7 +252,7 @@ unclaimed: unclaimed
 heavy: heavy
 heavily: heavily badly
 gone: gone
-true: true
+true: true real
 sick: sick ill
 rich: rich wealthy
 poor: poor
@@ -280,9 +282,9 @@ yesterday: yesterday
 tonight: tonight this_night
 far: far far_off far_away
 at-once: at_once at_the_same_time at_same_time all_at_once
-outside: outside outdoors
+outside: outside outdoors out
 uninvited: uninvited unasked without_invitation without_being_invited
-inside: inside indoors
+inside: inside indoors in
 how-much: how_much_for how_much_is how_much_be how_much_do~cost what_do~cost what_be_price_of how_much_do_you_want_for
 all: all every every_one_of
 both: both both_of

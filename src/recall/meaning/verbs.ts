@@ -4,7 +4,7 @@
  * that is missing costs a served line, a word too many serves a wrong one.
  */
 export const VERBS = `
-draw-weapon: draw unsheathe pull~out whip~out take~out
+draw-weapon: draw pull unsheathe pull~out whip~out take~out
 put-away: sheathe put~away
 put: put lay set place put~down set~down lay~down
 take: take
@@ -71,8 +71,8 @@ hear: hear
 smell: smell sniff
 smell-bad: smell_bad stink reek bad_smell
 show: show
-hide: hide conceal duck
-search: search look_for seek
+hide: hide conceal duck hide_himself hide_herself conceal_himself conceal_herself
+search: search search_for hunt_for look_for seek
 follow: follow
 chase: chase pursue hunt
 wait: wait
@@ -90,6 +90,7 @@ yawn: yawn
 kiss: kiss
 slap: slap give_slap
 point: point
+point-at: point_at point_to
 come: come
 go: go
 walk: walk go stroll march
