@@ -16,10 +16,13 @@ import { DistinctSketch } from '../lib/distinct-sketch.ts';
 import { occursIn, squeeze } from '../lib/text/fold.ts';
 import type { Cast } from './cast.ts';
 import { type LintFinding, lintLine } from './lint.ts';
-import { findNearDuplicates, type Named, wordsOf } from './near-duplicates.ts';
+import { wordsOf } from './near-duplicates.ts';
+import { NearIndex } from './near-index.ts';
 import type { Persona } from './persona.ts';
 import { COMMON_SPEAKER, parseLinesJson, type WrittenLine } from './written-lines.ts';
 
+/** About a millisecond of work. */
+const LINES_A_BREATH = 10;
 /** Tested as if for this trigger while the designer has not chosen one: it has the limits of talk. */
 const TALK = 'idle';
 /** Kept in the tags of a line: our tables have no column for it, and a localiser looks there. */
@@ -147,49 +150,55 @@ export class LineRules {
 export interface OfferView {
   readonly cast: Cast;
   readonly rules: LineRules;
+  /** Every served line. */
+  readonly served: NearIndex<WrittenLine>;
   readonly decisions: readonly LineDecision[];
 }
 
-/** Candidates, best first: many players and few hang-ups; and why the others are not. */
-export function offerCandidates(
+/** Made anew only when the pool changes: it takes some milliseconds for thousands of lines. */
+export function indexOf(lines: readonly WrittenLine[]): NearIndex<WrittenLine> {
+  const index = new NearIndex<WrittenLine>();
+  for (const line of lines) index.add(line.text, line);
+  return index;
+}
+
+/**
+ * Candidates, best first: many players and few hang-ups; and why the others are not. `breathe` is awaited every few
+ * lines, so that players who talk meanwhile are not kept waiting.
+ */
+export async function offerCandidates(
   evidence: readonly LineEvidence[],
-  { cast, rules, decisions }: OfferView,
+  view: OfferView,
   thresholds: LineThresholds,
-): { readonly candidates: readonly LineCandidate[]; readonly refused: LineRefusals } {
+  breathe: () => Promise<void>,
+): Promise<{ readonly candidates: readonly LineCandidate[]; readonly refused: LineRefusals }> {
   const refused: Record<string, number> = {};
-  const refuse = (reason: string) => {
-    refused[reason] = (refused[reason] ?? 0) + 1;
-  };
-  const fit: LineCandidate[] = [];
-  for (const one of evidence) {
-    const candidate = candidateOf(one, cast);
-    const reason = refusalOf(candidate, rules, thresholds);
-    if (reason === null) fit.push(candidate);
-    else refuse(reason);
-  }
-  fit.sort((a, b) => worth(b) - worth(a) || (a.evidence.id < b.evidence.id ? -1 : 1));
-  const known = knownLines(fit, cast, decisions);
-  // What is known comes first, then the best: of two that are alike the later one gives way.
-  const named: Named[] = [...known, ...fit.map(({ evidence: { id, text } }) => ({ id: `?${id}`, text }))];
-  const twins = new Map<string, string[]>();
-  for (const { first, second } of findNearDuplicates(named)) {
-    if (!second.startsWith('?')) continue;
-    twins.set(second, [...(twins.get(second) ?? []), first]);
-  }
+  const ranked = evidence
+    .map((one) => candidateOf(one, view.cast))
+    .sort((a, b) => worth(b) - worth(a) || (a.evidence.id < b.evidence.id ? -1 : 1));
+  const decided = new NearIndex<LineDecision>();
+  for (const decision of view.decisions) decided.add(decision.text, decision);
+  const offered = new NearIndex<string[]>();
   const candidates: LineCandidate[] = [];
-  const variants = new Map<string, string[]>();
-  for (const candidate of fit) {
-    const id = `?${candidate.evidence.id}`;
-    const alike = twins.get(id) ?? [];
-    const likeKnown = alike.find((other) => !other.startsWith('?'));
-    const likeBetter = alike.find((other) => variants.has(other));
-    if (likeKnown !== undefined) refuse(likeKnown.startsWith('!') ? 'decided_before' : 'near_duplicate');
-    else if (likeBetter !== undefined) variants.get(likeBetter)?.push(candidate.evidence.text);
-    else {
-      const list: string[] = [];
-      variants.set(id, list);
-      candidates.push({ ...candidate, variants: list });
+  for (const [at, candidate] of ranked.entries()) {
+    if (at % LINES_A_BREATH === LINES_A_BREATH - 1) await breathe();
+    const { text, kind } = candidate.evidence;
+    const reason =
+      refusalOf(candidate, view.rules, thresholds) ??
+      (decided.find(text, (decision) => decision.kind === kind) === null ? null : 'decided_before') ??
+      (isServed(candidate, view) ? 'near_duplicate' : null);
+    if (reason !== null) {
+      refused[reason] = (refused[reason] ?? 0) + 1;
+      continue;
     }
+    const better = offered.find(text);
+    if (better !== null) {
+      better.push(text);
+      continue;
+    }
+    const variants: string[] = [];
+    offered.add(text, variants);
+    candidates.push({ ...candidate, variants });
   }
   return { candidates, refused };
 }
@@ -234,25 +243,12 @@ function worth({ players, interruptedShare }: LineCandidate): number {
   return players * (1 - interruptedShare) ** 2;
 }
 
-/** What the candidates must not repeat: lines that those speakers may say already, and all that was decided about. */
-function knownLines(
-  candidates: readonly LineCandidate[],
-  cast: Cast,
-  decisions: readonly LineDecision[],
-): readonly Named[] {
-  const speakers = new Set<string>([COMMON_SPEAKER]);
-  for (const { evidence } of candidates) {
-    speakers.add(evidence.kind);
-    for (const npcId of Object.keys(evidence.npcs)) {
-      speakers.add(npcId);
-      for (const pool of Object.values(cast.npcs.get(npcId)?.pools ?? {})) if (pool) speakers.add(pool);
-    }
+/** Whether one of those who said it, or their kind, may say nearly the same already. */
+function isServed({ evidence }: LineCandidate, { cast, served }: OfferView): boolean {
+  const speakers = new Set<string>([COMMON_SPEAKER, evidence.kind]);
+  for (const npcId of Object.keys(evidence.npcs)) {
+    speakers.add(npcId);
+    for (const pool of Object.values(cast.npcs.get(npcId)?.pools ?? {})) if (pool) speakers.add(pool);
   }
-  const kinds = new Set(candidates.map(({ evidence }) => evidence.kind));
-  return [
-    ...cast.lines.served.filter((line) => speakers.has(line.speaker)),
-    ...decisions
-      .filter((decision) => kinds.has(decision.kind))
-      .map((decision) => ({ id: `!${decision.evidenceId}`, text: decision.text })),
-  ];
+  return served.find(evidence.text, (line) => speakers.has(line.speaker)) !== null;
 }

@@ -23,6 +23,7 @@ import { DistinctSketch } from '../lib/distinct-sketch.ts';
 import { collapseSpaces, dropUnseen } from '../lib/text/characters.ts';
 import type { Cast } from './cast.ts';
 import {
+  indexOf,
   LineRules,
   learnedIdPrefix,
   lineOfWish,
@@ -33,8 +34,9 @@ import {
 } from './learned-lines.ts';
 import { type EvidenceLimits, LineEvidenceSink } from './line-evidence.ts';
 import { exportLines } from './line-export.ts';
+import type { NearIndex } from './near-index.ts';
 import { KINDS } from './persona.ts';
-import { COMMON_SPEAKER, LINE_TRIGGERS } from './written-lines.ts';
+import { COMMON_SPEAKER, LINE_TRIGGERS, type WrittenLine } from './written-lines.ts';
 
 /** Five players who heard a line out are few enough for a small studio and more than one person's test. */
 export const LINE_THRESHOLDS: LineThresholds = { heardMin: 10, playersMin: 5, interruptedShareMax: 0.2 };
@@ -46,7 +48,7 @@ const FORGET_EVERY_MS = 60 * 60_000;
 const EVIDENCE_KEPT_MS = 90 * 24 * 60 * 60_000;
 const EVIDENCE_ROWS_MAX = 50_000;
 /** Looked through for candidates: beyond it they are heard too seldom to matter. */
-const CONSIDERED_MAX = 2_000;
+const CONSIDERED_MAX = 1_000;
 const BY_LENGTH_MAX = 120;
 
 export interface LineLearningParts {
@@ -64,6 +66,9 @@ export class LineLearning implements LineDesk, TurnSink {
   readonly #evidence: LineEvidenceSink;
   readonly #rules: LineRules;
   #stamp = '';
+  #index: { readonly of: readonly WrittenLine[]; readonly near: NearIndex<WrittenLine> } | null = null;
+  /** What failed last time: said once, until it goes well again. */
+  readonly #failing = new Set<string>();
 
   constructor(parts: LineLearningParts) {
     this.#parts = parts;
@@ -123,8 +128,8 @@ export class LineLearning implements LineDesk, TurnSink {
       store.decisions(),
       store.count(),
     ]);
-    const view = { cast, rules: this.#rules, decisions };
-    const { candidates, refused } = offerCandidates(evidence, view, this.#thresholds);
+    const view = { cast, rules: this.#rules, served: this.#served(), decisions };
+    const { candidates, refused } = await offerCandidates(evidence, view, this.#thresholds, turnOfLoop);
     const wanted = candidates.filter(
       ({ speaker, evidence: { kind, npcs } }) =>
         ask.speaker === undefined ||
@@ -226,6 +231,12 @@ export class LineLearning implements LineDesk, TurnSink {
     };
   }
 
+  #served(): NearIndex<WrittenLine> {
+    const lines = this.#parts.cast.lines.served;
+    if (this.#index?.of !== lines) this.#index = { of: lines, near: indexOf(lines) };
+    return this.#index.near;
+  }
+
   async #forget(): Promise<void> {
     const { store, clock } = this.#parts;
     const ask = { lastBeforeMs: clock.nowMs() - EVIDENCE_KEPT_MS, countMax: EVIDENCE_ROWS_MAX };
@@ -253,8 +264,11 @@ export class LineLearning implements LineDesk, TurnSink {
   async #quietly(event: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
+      this.#failing.delete(event);
     } catch (error) {
-      this.#parts.log.warn(event, { reason: ServiceError.from(error).message });
+      if (!this.#failing.has(event))
+        this.#parts.log.warn(event, { reason: ServiceError.from(error).message });
+      this.#failing.add(event);
     }
   }
 }
@@ -296,4 +310,9 @@ function alreadyDecided({ verdict, by, atMs, line }: LineDecision): ServiceError
     `${by} ${verdict} this line${as} at ${new Date(atMs).toISOString()}; nothing was changed`,
     { details: { verdict, by } },
   );
+}
+
+/** Lets everything else that waits have its turn. */
+function turnOfLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
