@@ -4,7 +4,7 @@
  * window is none of the next. A window that is only to tell whether a speed holds ends as soon as it cannot hold any more.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type DriveTarget, drive } from '../npc-trace/drive.ts';
+import { type DriveTarget, drive } from '../npc-trace/client.ts';
 import type { SayOutcome, Trace, TraceEntry } from '../npc-trace/trace.ts';
 import { HOLD_SHARE, judge } from './judge.ts';
 import type { RunningSide, Side } from './side.ts';
