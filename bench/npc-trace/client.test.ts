@@ -322,6 +322,19 @@ test('a connection that closes inside the answer is a failure at every byte, and
   assert.deepEqual([whole.end, whole.text], ['done', 'Late — as ever.']);
 });
 
+test('an answer without a length that ends with its connection is whole when it says so itself', async () => {
+  const sentence = event('sentence', { text: 'Late as ever.', source: 'cache' });
+  const whole = await serveBytes(`HTTP/1.0 200 OK\r\n\r\n${sentence}${done({ source: { kind: 'cache' } })}`);
+  assert.equal((await one({ kind: 'greenroom', url: whole })).end, 'done');
+  const cut = await one({
+    kind: 'greenroom',
+    url: await serveBytes(`HTTP/1.0 200 OK\r\n\r\n${sentence}`),
+  });
+  assert.match(cut.failure ?? '', /without saying that it was finished/);
+  // Where a line came from is known from its first sentence on.
+  assert.equal(cut.source, 'cache');
+});
+
 test('a player who hangs up closes the socket, and what was heard by then is told', async () => {
   const gone = Promise.withResolvers<void>();
   const url = await serve((_request, _body, reply) => {

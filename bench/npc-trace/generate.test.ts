@@ -1,9 +1,11 @@
 /** The generator: one seed, one trace; what it tells is possible in the game, and as often as it was asked to be. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { dialogueSchema } from '../../src/api/wire.ts';
 import { SeededRandom } from '../../src/planning/seeded-random.ts';
@@ -218,6 +220,17 @@ test('a wording of one’s own is nobody else’s', () => {
   const said = Array.from({ length: 2_000 }, (_none, index) => levelled(wording.question(index % 2 === 0)));
   assert.equal(new Set(said).size, said.length);
   assert.ok(said.every((text) => !pool.has(text) && text.length <= 300));
+});
+
+test('a packed trace is read as the plain one is', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'npc-trace-'));
+  try {
+    const packed = join(folder, 'trace.jsonl.gz');
+    writeFileSync(packed, gzipSync(readFileSync(FILE)));
+    assert.deepEqual(readTrace(packed), readTrace(FILE));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('a trace that is cut, mixed up or of another schema is refused with its line', () => {
