@@ -5,7 +5,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { sharedAddress } from './address.ts';
 import { sharedRecallOptionsSchema } from './options.ts';
 
-const plain = { username: null, password: null, tlsName: null, database: 0 };
+const plain = { username: null, password: null, tls: null, database: 0 };
 
 describe('the address of the shared tier', () => {
   it('is none where none is given', () => {
@@ -18,12 +18,9 @@ describe('the address of the shared tier', () => {
     ['redis://[::1]:6380', { ...plain, at: { host: '::1', port: 6_380 } }],
     [
       'rediss://cache.example:6390',
-      { ...plain, at: { host: 'cache.example', port: 6_390 }, tlsName: 'cache.example' },
+      { ...plain, at: { host: 'cache.example', port: 6_390 }, tls: { ca: null } },
     ],
-    [
-      'valkeys://cache.example',
-      { ...plain, at: { host: 'cache.example', port: 6_379 }, tlsName: 'cache.example' },
-    ],
+    ['valkeys://cache.example', { ...plain, at: { host: 'cache.example', port: 6_379 }, tls: { ca: null } }],
     ['unix:///run/valkey.sock', { ...plain, at: { path: '/run/valkey.sock' } }],
     ['unix:///run/a%20b.sock#2', { ...plain, at: { path: '/run/a b.sock' }, database: 2 }],
     [
@@ -52,6 +49,17 @@ describe('the address of the shared tier', () => {
     assert.throws(
       () => sharedAddress(options, {}),
       /names the environment variable CACHE_PASSWORD, which is not set/,
+    );
+  });
+
+  it('reads the authority that signed its certificate, and says when it is not there', () => {
+    const caFile = import.meta.filename;
+    const read = sharedAddress({ url: 'rediss://cache', caFile }, {});
+    assert.match(read?.tls?.ca ?? '', /reads the authority/);
+    assert.equal(sharedAddress({ url: 'redis://cache', caFile }, {})?.tls, null);
+    assert.throws(
+      () => sharedAddress({ url: 'rediss://cache', caFile: '/nowhere/ca.pem' }, {}),
+      /caFile names \/nowhere\/ca.pem, which cannot be read \(ENOENT\)/,
     );
   });
 

@@ -1,4 +1,5 @@
 /** The address of the shared tier, read once: what cannot be read is a fault of the configuration, not of the server. */
+import { readFileSync } from 'node:fs';
 import { ServiceError } from '../../core/errors.ts';
 import type { SharedRecallOptions } from './options.ts';
 
@@ -6,8 +7,8 @@ export interface SharedAddress {
   /** For people and logs, without the password. */
   readonly shown: string;
   readonly at: { readonly host: string; readonly port: number } | { readonly path: string };
-  /** The name that a TLS certificate must be for; null: no TLS. */
-  readonly tlsName: string | null;
+  /** Null: no TLS. Its certificate must be for the host, signed by `ca` (PEM; null: by whom the system trusts). */
+  readonly tls: { readonly ca: string | null } | null;
   readonly username: string | null;
   readonly password: string | null;
   readonly database: number;
@@ -19,9 +20,12 @@ const TLS = new Set(['rediss:', 'valkeys:']);
 const EXPECTED =
   'expected redis://user@host:6379/0, rediss://… for TLS, or unix:///path/to.sock, in recall.shared.url';
 
-/** Null where no address is given. Throws `config_invalid` for one that cannot be read or a password that is not set. */
+/**
+ * Null where no address is given. Throws `config_invalid` for one that cannot be read, a password that is not set, or a
+ * file of authorities that is not there.
+ */
 export function sharedAddress(
-  options: Pick<SharedRecallOptions, 'url' | 'passwordEnv'>,
+  options: Pick<SharedRecallOptions, 'url' | 'passwordEnv' | 'caFile'>,
   environment: Readonly<Record<string, string | undefined>>,
 ): SharedAddress | null {
   const { url: text, passwordEnv } = options;
@@ -41,7 +45,7 @@ export function sharedAddress(
     const path = decoded(url.pathname);
     if (url.host !== '' || path.length < 2)
       throw invalid(`the address ${shown} of the shared tier names no socket; ${EXPECTED}`);
-    return { ...account, shown, at: { path }, tlsName: null, database: databaseOf(url.hash.slice(1), shown) };
+    return { ...account, shown, at: { path }, tls: null, database: databaseOf(url.hash.slice(1), shown) };
   }
   if (!PLAIN.has(url.protocol) && !TLS.has(url.protocol))
     throw invalid(`the address of the shared tier begins with "${url.protocol}"; ${EXPECTED}`);
@@ -51,7 +55,7 @@ export function sharedAddress(
     ...account,
     shown,
     at: { host, port: url.port === '' ? PORT : Number(url.port) },
-    tlsName: TLS.has(url.protocol) ? host : null,
+    tls: TLS.has(url.protocol) ? { ca: authority(options.caFile) } : null,
     database: databaseOf(url.pathname.slice(1), shown),
   };
 }
@@ -63,6 +67,17 @@ function databaseOf(text: string, shown: string): number {
       `the address ${shown} of the shared tier ends in "${text}", which is no number; ${EXPECTED}`,
     );
   return Number(text);
+}
+
+function authority(file: string | undefined): string | null {
+  if (file === undefined) return null;
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw invalid(
+      `recall.shared.caFile names ${file}, which cannot be read (${(error as NodeJS.ErrnoException).code}); name a PEM file, or take the option out`,
+    );
+  }
 }
 
 function secretOf(name: string, environment: Readonly<Record<string, string | undefined>>): string {

@@ -6,6 +6,7 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Random } from '../../core/runtime.ts';
 import type { SharedAddress } from './address.ts';
+import { dialling } from './dial.ts';
 import { SCRIPTS, type Script } from './scripts.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -149,11 +150,12 @@ export class Connection {
 
 function optionsOf({ address, random }: ConnectionParts) {
   return {
-    ...address.at,
+    Connector: dialling(address),
     db: address.database,
     ...(address.username === null ? {} : { username: address.username }),
     ...(address.password === null ? {} : { password: address.password }),
-    ...(address.tlsName === null ? {} : { tls: { servername: address.tlsName } }),
+    // Only so that the client waits for the handshake; what it is made with is said in dial.ts.
+    ...(address.tls === null ? {} : { tls: {} }),
     // Version 2 is what every server, fork and proxy speaks; we need nothing of 3.
     protocol: 2 as const,
     connectionName: 'greenroom',

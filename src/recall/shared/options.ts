@@ -16,6 +16,13 @@ export const sharedRecallOptionsSchema = z
       .min(1)
       .optional()
       .describe('Name of the environment variable that holds its password; wins over one in the address.'),
+    caFile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'PEM file with the authority that signed its certificate, where the system does not know it.',
+      ),
     keyPrefix: z
       .string()
       .regex(/^[\w.:-]{0,60}$/)
