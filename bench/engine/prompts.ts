@@ -1,7 +1,7 @@
 /** Prompts as an NPC gets them: a persona of some 200 tokens, a scene and a player's line. Made from a seed. */
 
 export interface ChatMessage {
-  readonly role: 'system' | 'user';
+  readonly role: 'system' | 'user' | 'assistant';
   readonly content: string;
 }
 

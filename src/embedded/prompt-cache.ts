@@ -45,7 +45,11 @@ const COPY_GAIN_MIN = 16;
 const WAIT_GAIN_MIN = 32;
 /** Fewer tokens are not worth an entry in the store. */
 const KEEP_GAIN_MIN = 16;
-/** Of a beginning that nobody is known to share, this part must be new: a system message with a changing end is not. */
+/**
+ * This part of a beginning must be new: an entry costs the bytes of all its tokens and saves those that no other has. A system
+ * message with a changing end is not, nor is a scene that two players stand in. Over the published NPC trace 0.2 had more tokens
+ * cached than 0 and 0.1 at 200, 256 and 384 MB.
+ */
 const KEEP_NEW_RATIO = 0.2;
 /** A conversation that must leave its sequence is worth a copy when this many of its tokens are nowhere else. */
 const TALK_GAIN_MIN = 64;
@@ -176,11 +180,12 @@ export class PromptCache implements Disposable {
   #boundary(line: Line, adapter: number): number | null {
     const { prompt, prefixTokens, maxTokens } = line.request;
     // One token: asked for the sake of the prompt, as a host does to warm an engine up.
-    const proven = maxTokens === 1 ? prompt.length : this.#shared.boundary(prompt, adapter);
-    const boundary = Math.max(proven, prefixTokens);
+    const isWarmUp = maxTokens === 1;
+    const learned = isWarmUp ? prompt.length : this.#shared.boundary(prompt, adapter);
+    const boundary = Math.max(learned, prefixTokens);
     const covered = Math.min(this.#store.find(prompt, adapter, 'prefix').tokens, boundary);
-    const least = Math.max(KEEP_GAIN_MIN, proven === boundary ? 0 : boundary * KEEP_NEW_RATIO);
-    return boundary - covered >= least && this.#store.hasRoomFor(boundary, 'prefix') ? boundary : null;
+    const gainMin = Math.max(KEEP_GAIN_MIN, isWarmUp ? 0 : boundary * KEEP_NEW_RATIO);
+    return boundary - covered >= gainMin && this.#store.hasRoomFor(boundary, 'prefix') ? boundary : null;
   }
 
   /** Copies the beginning that others share when the line's sequence holds exactly that. */
