@@ -5,7 +5,8 @@
  */
 import { likeness } from '../../src/recall/meaning/compare.ts';
 import type { Measure } from '../../src/recall/meaning/error-rate.ts';
-import { type Frame, frameOf } from '../../src/recall/meaning/frame.ts';
+import { frameOf } from '../../src/recall/meaning/frame.ts';
+import type { Frame } from '../../src/recall/meaning/item.ts';
 import { lemmaOf } from '../../src/recall/meaning/tokens.ts';
 
 export type Vectors = ReadonlyMap<string, Float64Array>;

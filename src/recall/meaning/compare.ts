@@ -3,7 +3,7 @@
  * else the two share: a long sentence that differs in one thing differs. Some differences cost everything: a denial, a
  * number, a direction, who does it to whom. Symmetric: the two are put in order first.
  */
-import type { Frame, Item } from './frame.ts';
+import type { Frame, Item } from './item.ts';
 
 /** "Stands" for "is": said, though less well than by itself. */
 const LOOSE_COST = 0.05;

@@ -4,114 +4,38 @@
  * of what it denies. No grammar of English, only of short reports of events: where it does not understand, units stay as
  * they came, and the texts meet only when they are nearly the same words.
  */
+import { CORE, type Draft, type Frame, MANNER, OWNER, TO_WHOM, WITHOUT } from './item.ts';
+import {
+  ASKING,
+  BE_WEIGHT,
+  freeTies,
+  GIVING,
+  LASTING,
+  PAST_HELPERS,
+  PRESENT_HELPERS,
+  PRONOUNS,
+  QUESTION_WORD,
+  STANDING,
+  STATES,
+  VAGUE_WEIGHT,
+} from './little-words.ts';
 import { NEGATIONS, NEGATIVE_WORDS, PREPOSITIONS, SUBORDINATORS } from './markers.ts';
 import { type Tokens, tokensOf } from './tokens.ts';
-import { beginsThing, isEmptyUnit, type Unit, unitsOf } from './units.ts';
+import {
+  beginsThing,
+  isArticle,
+  isEmptyUnit,
+  isNoun,
+  isPlainThing,
+  isVerb,
+  pluralOf,
+  type Unit,
+  unitsOf,
+} from './units.ts';
+import { inOrder } from './word-order.ts';
 
-export interface Item {
-  readonly concepts: readonly string[];
-  /** What it costs when the other text has no such item. */
-  readonly weight: number;
-  /** Without a counterpart the two texts never mean the same. */
-  readonly isDecisive: boolean;
-  readonly isPlural: boolean | null;
-  readonly gender: 'm' | 'f' | null;
-  /** Of a word that no list knows: how it is written. */
-  readonly written: string | null;
-  /** How it is tied to the rest; `core`: who, what is done, to whom, in this order. */
-  readonly ties: readonly string[];
-  readonly denials: number;
-  /** "Is" as the verb: where it stands says nothing. */
-  readonly isBeing: boolean;
-}
-
-export interface Frame {
-  readonly items: readonly Item[];
-  readonly isPast: boolean;
-  readonly isPresent: boolean;
-  /** Equal for frames that are equal in everything. */
-  readonly key: string;
-}
-
-type Draft = { -readonly [K in keyof Item]: Item[K] } & {
-  isVerb: boolean;
-  isThing: boolean;
-  isPassive: boolean;
-  isGiving: boolean;
-  isInflected: boolean;
-  /** Comes, stands, lies: what may come before who does it. */
-  isStanding: boolean;
-  /** Told by "of", behind what is owned. */
-  isBehind: boolean;
-  isOwning: boolean;
-  owned: Draft | null;
-  clause: number;
-};
-
-const CORE: readonly string[] = ['core'];
-const OWNER: readonly string[] = ['of'];
-const WITHOUT: readonly string[] = ['without'];
-const TO_WHOM: readonly string[] = ['to'];
-const MANNER: readonly string[] = ['manner'];
-
-const BE_WEIGHT = 0.2;
-const VAGUE_WEIGHT = 0.3;
+/** "Can" weighs less than a verb, and too much to be left out. */
 const CAN_WEIGHT = 0.7;
-
-const PRONOUNS: Readonly<
-  Record<
-    string,
-    { concepts: readonly string[]; gender?: 'm' | 'f'; isPlural?: boolean; weight?: number; isOwner?: true }
-  >
-> = {
-  he: { concepts: ['thing/player'], gender: 'm', isPlural: false },
-  him: { concepts: ['thing/player'], gender: 'm', isPlural: false },
-  his: { concepts: ['thing/player'], gender: 'm', isPlural: false, weight: VAGUE_WEIGHT, isOwner: true },
-  she: { concepts: ['thing/player'], gender: 'f', isPlural: false },
-  her: { concepts: ['thing/player'], gender: 'f', isPlural: false, weight: VAGUE_WEIGHT },
-  they: { concepts: ['thing/player', 'somebody'], isPlural: true, weight: 0.5 },
-  them: { concepts: ['thing/player', 'somebody'], isPlural: true },
-  their: { concepts: ['thing/player'], isPlural: true, weight: VAGUE_WEIGHT, isOwner: true },
-  i: { concepts: ['i'] },
-  me: { concepts: ['i'] },
-  my: { concepts: ['i'], isOwner: true },
-  we: { concepts: ['we'] },
-  us: { concepts: ['we'] },
-  our: { concepts: ['we'], isOwner: true },
-  you: { concepts: ['you'] },
-  your: { concepts: ['you'], isOwner: true },
-  it: { concepts: ['it'] },
-  its: { concepts: ['it'], weight: VAGUE_WEIGHT, isOwner: true },
-  himself: { concepts: ['self'] },
-  herself: { concepts: ['self'] },
-  itself: { concepts: ['self'] },
-  themselves: { concepts: ['self'] },
-  yourself: { concepts: ['self'] },
-  myself: { concepts: ['self'] },
-  somebody: { concepts: ['somebody'], weight: VAGUE_WEIGHT },
-  someone: { concepts: ['somebody'], weight: VAGUE_WEIGHT },
-  anybody: { concepts: ['somebody'], weight: VAGUE_WEIGHT },
-  anyone: { concepts: ['somebody'], weight: VAGUE_WEIGHT },
-  something: { concepts: ['something'], weight: VAGUE_WEIGHT },
-  anything: { concepts: ['something'], weight: VAGUE_WEIGHT },
-  somewhere: { concepts: ['somewhere'], weight: VAGUE_WEIGHT },
-};
-const PAST_HELPERS: ReadonlySet<string> = new Set(['was', 'were', 'had', 'did']);
-const PRESENT_HELPERS: ReadonlySet<string> = new Set(['is', 'are', 'am', 'has', 'do', 'does']);
-const ASKING: ReadonlySet<string> = new Set(
-  'do does did is are was were am have has must shall may can could will would should'.split(' '),
-);
-/** Nobody is asked to do these: "can you see me" is a question. */
-const STATES: ReadonlySet<string> = new Set(
-  'have be remember recall know see hear smell feel taste believe understand like love hate fear swim read'.split(
-    ' ',
-  ),
-);
-const QUESTION_WORD = /^(?:who|whom|what|where|when|why|how|whose|which)$/;
-/** With these the first of two things is to whom: "give me the key". */
-const GIVING: ReadonlySet<string> = new Set(
-  'give hand lend show sell offer throw tell bring send teach pay loan pass promise'.split(' '),
-);
 
 /** What a text says, or null when there is nothing to hold against another: no words, too many, or only empty ones. */
 export function frameOf(text: string): Frame | null {
@@ -163,7 +87,8 @@ class FrameReader {
     }
     if (this.#isAsked) this.#add(['asked'], { isDecisive: true, ties: ['asked'] });
     this.#settleDenials();
-    const items = this.#inOrder();
+    const opensWithHere = /^(?:here|there)$/.test(this.#units[0]?.form ?? '');
+    const items = inOrder(this.#items, opensWithHere);
     const told = { items, isPast: this.#isPast, isPresent: this.#isPresent };
     return { ...told, key: JSON.stringify(told) };
   }
@@ -506,170 +431,4 @@ class FrameReader {
       if (last !== undefined) last.denials += this.#denials;
     }
   }
-
-  /** "The coat of the player" as "the player's coat", and every owner tied to what is owned. */
-  #withOwnersFirst(): Draft[] {
-    const items = [...this.#items];
-    for (let at = 1; at < items.length; at += 1) {
-      const item = items[at] as Draft;
-      if (!item.isBehind || items[at - 1]?.isBehind === true) continue;
-      let end = at + 1;
-      while (items[end]?.isBehind === true && items[end]?.clause === item.clause) end += 1;
-      let from = at;
-      if (items[from - 1]?.ties === OWNER && end === at + 1) from -= 1;
-      const headAt = items
-        .slice(0, from)
-        .findLastIndex((each) => each.isThing && each.ties !== OWNER && !each.isBehind);
-      const head = items[headAt];
-      if (head === undefined || headAt !== from - 1 || head.clause !== item.clause) continue;
-      let to = headAt;
-      while (
-        to > 0 &&
-        items[to - 1]?.ties === head.ties &&
-        items[to - 1]?.isThing === false &&
-        items[to - 1]?.isVerb === false
-      )
-        to -= 1;
-      const owners = items.splice(from, end - from);
-      items.splice(to, 0, ...owners);
-      for (const owner of owners) owner.ties = OWNER;
-    }
-    for (let at = items.length - 2; at >= 0; at -= 1) {
-      const item = items[at] as Draft;
-      if (item.ties !== OWNER) continue;
-      const head = items.slice(at + 1).find((each) => each.ties !== OWNER && !each.isOwning && each.isThing);
-      item.isOwning = true;
-      if (head !== undefined && head.clause === item.clause) item.owned = head;
-    }
-    return items;
-  }
-
-  /** "The moon is full" as "there is a full moon". */
-  #withQualityFirst(items: Draft[]): Draft[] {
-    for (const being of this.#items.filter((item) => item.isBeing)) {
-      const at = items.indexOf(being);
-      const after = items.slice(at + 1).filter((item) => item.clause === being.clause && item.ties === CORE);
-      const [quality] = after;
-      if (
-        quality === undefined ||
-        after.length > 1 ||
-        quality.isThing ||
-        quality.isVerb ||
-        quality.isDecisive
-      )
-        continue;
-      const head = items
-        .slice(0, at)
-        .findLast((item) => item.clause === being.clause && item.isThing && item.ties === CORE);
-      if (head === undefined || head.written !== null) continue;
-      items.splice(items.indexOf(quality), 1);
-      items.splice(items.indexOf(head), 0, quality);
-    }
-    return items;
-  }
-
-  /** "On the wall sits a cat", "here comes the watch": who stands behind the verb. */
-  #withSubjectFirst(items: Draft[]): Draft[] {
-    const verbAt = items.findIndex((item) => item.isVerb && !item.isBeing);
-    const verb = items[verbAt];
-    const opensWithPlace =
-      /^(?:here|there)$/.test(this.#units[0]?.form ?? '') || items[0]?.ties[0] !== 'core';
-    if (verb === undefined || !(verb.isInflected || verb.isStanding) || verb.isPassive || !opensWithPlace)
-      return items;
-    if (items.slice(0, verbAt).some((item) => item.ties === CORE || item.clause !== verb.clause))
-      return items;
-    let end = verbAt + 1;
-    while (
-      end < items.length &&
-      (items[end]?.ties === CORE || items[end]?.ties === OWNER) &&
-      items[end]?.isVerb === false
-    )
-      end += 1;
-    return [...items.slice(0, verbAt), ...items.slice(verbAt + 1, end), verb, ...items.slice(end)];
-  }
-
-  /** Who, what is done, to whom: a passive is turned round. */
-  #inOrder(): readonly Item[] {
-    let items = this.#withSubjectFirst(this.#withQualityFirst(this.#withOwnersFirst()));
-    for (const verb of this.#items.filter((item) => item.isPassive)) {
-      const at = items.indexOf(verb);
-      const isMine = (item: Draft) => item.clause === verb.clause;
-      const agentTie = verb.concepts.includes('verb/cover') ? 'with' : 'by';
-      const isCore = (item: Draft) => (item.owned ?? item).ties[0] === 'core';
-      const isAgent = (item: Draft) => (item.owned ?? item).ties[0] === agentTie;
-      const earlierVerb = items.slice(0, at).findLastIndex((item) => item.isVerb && isMine(item));
-      const patient = items
-        .slice(earlierVerb + 1, at)
-        .filter((item) => isMine(item) && !item.isVerb && isCore(item));
-      const agent = items.slice(at + 1).filter((item) => isMine(item) && isAgent(item));
-      const moved = new Set<Draft>([...patient, ...agent]);
-      const kept = items.filter((item) => !moved.has(item));
-      const verbAt = kept.indexOf(verb);
-      for (const item of agent) if (item.owned === null) item.ties = CORE;
-      const isGivenTo =
-        verb.isGiving &&
-        kept.slice(verbAt + 1).some((item) => isMine(item) && item.isThing && item.ties === CORE);
-      if (isGivenTo) for (const item of patient) if (item.owned === null) item.ties = TO_WHOM;
-      items = [...kept.slice(0, verbAt), ...agent, verb, ...patient, ...kept.slice(verbAt + 1)];
-    }
-    return items.map(
-      ({ concepts, weight, isDecisive, isPlural, gender, written, ties, denials, isBeing, owned }): Item => ({
-        concepts,
-        weight,
-        isDecisive,
-        isPlural,
-        gender,
-        written,
-        ties: owned === null ? ties : owned.ties.map((tie) => `of ${tie}`),
-        denials,
-        isBeing,
-      }),
-    );
-  }
-}
-
-const STANDING: ReadonlySet<string> = new Set('come go stand sit lie run fly hang walk rise'.split(' '));
-/** States of mind and of owning: over when they are told as past. */
-const LASTING: ReadonlySet<string> = new Set(
-  'love hate like know own want need trust fear believe owe live work have belong'.split(' '),
-);
-const FREE_MARKERS: ReadonlySet<string> = new Set(
-  'hardly again soon no-longer once twice thrice up down away off over back forward'
-    .split(' ')
-    .map((name) => `marker/${name}`),
-);
-
-/** Markers that may stand anywhere. */
-function freeTies(concept = ''): readonly string[] | null {
-  if (QUESTION_WORD.test(concept.slice('marker/'.length))) return ['asked'];
-  if (concept === 'marker/refuse') return ['refuse'];
-  return FREE_MARKERS.has(concept) ? ['degree'] : null;
-}
-
-function isVerb(unit: Unit): boolean {
-  if (unit.meaning !== null) return unit.meaning.kinds.has('verb');
-  return unit.ending === 'past' || unit.ending === 'ing';
-}
-
-function isNoun(unit: Unit): boolean {
-  return unit.meaning === null
-    ? !Object.hasOwn(PREPOSITIONS, unit.form) && !isEmptyUnit(unit)
-    : unit.meaning.kinds.has('thing') || unit.meaning.kinds.has('quality');
-}
-
-function isPlainThing(unit: Unit): boolean {
-  return unit.meaning?.kinds.has('thing') === true && !unit.meaning.kinds.has('verb');
-}
-
-function isArticle(unit: Unit | undefined): boolean {
-  return (
-    unit !== undefined &&
-    /^(?:a|an|the|his|her|their|its|your|my|our|no|this|that|these|those)$/.test(unit.form)
-  );
-}
-
-function pluralOf(unit: Unit): boolean | null {
-  if (unit.meaning === null || !unit.meaning.kinds.has('thing')) return null;
-  if (unit.lemma === 'people' || unit.lemma === 'stair' || unit.lemma === 'step') return null;
-  return unit.ending === 's';
 }

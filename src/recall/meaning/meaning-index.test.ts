@@ -25,31 +25,15 @@ test('a bark is found again by other words that say the same', () => {
 });
 
 test('who does it to whom, how many, which way and whether at all are never outweighed', () => {
-  const pairs: readonly (readonly [string, string])[] = [
-    ['the player hits the ghoul', 'the ghoul hits the player'],
-    ['the player is hit by the ghoul', 'the ghoul is hit by the player'],
-    ["the guard's sword breaks the player's shield", "the player's sword breaks the guard's shield"],
-    ["the player's claws tear your coat", 'the coat of the player is torn by your claws'],
-    ['the player gives the ring to the bride', 'the bride gives the ring to the player'],
-    ['the player gives you the key', 'you give the player the key'],
-    ['the player asks you to open the gate', 'you ask the player to open the gate'],
-    ['you walk away while the player talks', 'the player walks away while you talk'],
-    ['three guards fight two ghouls', 'two guards fight three ghouls'],
-    ['a zombie comes through the gate', 'zombies come through the gate'],
-    ['the player lost 3 fights', 'the player lost 4 fights'],
-    ['the player comes in', 'the player goes out'],
-    ['the trail leads to the bridge', 'the trail leads from the bridge'],
-    ['the player almost hits you', 'the player hits you'],
-    ['the player tries to open the door', 'the player opens the door'],
-    ['the player was here', 'the player is here'],
-    ['do you have teeth', 'you have teeth'],
-    ['he kills her', 'she kills him'],
-    ['the player stopped to eat', 'the player stopped eating'],
-    ['the door is locked', 'the door is unlocked'],
-    ['der Spieler zieht ein Schwert', 'der Spieler zieht kein Schwert'],
-  ];
-  for (const [one, other] of pairs)
-    assert.equal(isMet(meaningLikeness(one, other)), false, `${one} | ${other}`);
+  const pairs = readFileSync(path.join(import.meta.dirname, 'unlike.txt'), 'utf8')
+    .trim()
+    .split('\n')
+    .filter((line) => !line.startsWith('#'));
+  assert.ok(pairs.length > 150);
+  for (const pair of pairs) {
+    const [one = '', other = ''] = pair.split(' | ');
+    assert.equal(isMet(meaningLikeness(one, other)), false, pair);
+  }
 });
 
 test('two texts that differ in a negation alone never match, whatever they say', () => {

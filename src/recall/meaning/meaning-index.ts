@@ -7,7 +7,8 @@
 import { LruCache } from '../../lib/lru.ts';
 import { CALIBRATED } from './calibrated.ts';
 import { likeness } from './compare.ts';
-import { type Frame, frameOf } from './frame.ts';
+import { frameOf } from './frame.ts';
+import type { Frame } from './item.ts';
 
 export interface MeaningIndexOptions {
   readonly gatesMax: number;

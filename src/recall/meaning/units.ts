@@ -147,3 +147,31 @@ export function isNumber(meaning: Meaning): boolean {
   for (const concept of meaning.concepts) if (NUMBERS.has(concept)) return true;
   return false;
 }
+
+export function isVerb(unit: Unit): boolean {
+  if (unit.meaning !== null) return unit.meaning.kinds.has('verb');
+  return unit.ending === 'past' || unit.ending === 'ing';
+}
+
+export function isNoun(unit: Unit): boolean {
+  return unit.meaning === null
+    ? !Object.hasOwn(PREPOSITIONS, unit.form) && !isEmptyUnit(unit)
+    : unit.meaning.kinds.has('thing') || unit.meaning.kinds.has('quality');
+}
+
+export function isPlainThing(unit: Unit): boolean {
+  return unit.meaning?.kinds.has('thing') === true && !unit.meaning.kinds.has('verb');
+}
+
+export function isArticle(unit: Unit | undefined): boolean {
+  return (
+    unit !== undefined &&
+    /^(?:a|an|the|his|her|their|its|your|my|our|no|this|that|these|those)$/.test(unit.form)
+  );
+}
+
+export function pluralOf(unit: Unit): boolean | null {
+  if (unit.meaning === null || !unit.meaning.kinds.has('thing')) return null;
+  if (unit.lemma === 'people' || unit.lemma === 'stair' || unit.lemma === 'step') return null;
+  return unit.ending === 's';
+}
