@@ -152,6 +152,16 @@ describe('evidence of a line', () => {
     assert.deepEqual(await sink.texts(), []);
   });
 
+  it('counts everybody in earshot as a player who heard it', async () => {
+    const sink = aSink();
+    const turn = said([LINE], { player: 'a' });
+    const context = { ...turn.request.context, listeners: ['b', 'c', 'a'] };
+    sink.learning.record({ ...turn, request: { ...turn.request, context } });
+    await sink.texts();
+    assert.equal(sink.noted.flat()[0]?.heard, 1);
+    assert.equal(DistinctSketch.parse(sink.noted.flat()[0]?.listeners ?? '').count(), 3);
+  });
+
   it('counts players without an id by their conversation', async () => {
     const sink = aSink();
     for (const conversationId of ['a', 'b', 'a']) {

@@ -106,9 +106,10 @@ export class LineEvidenceSink implements TurnSink {
     if (outcome.source.kind === 'cache') news.cached += 1;
     if (turn.guardHits.length === 0) news.clean += 1;
     news.npcs = mergeCounts(news.npcs, { [persona.id]: 1 });
-    const { location, playerId } = request.context;
+    const { location, playerId, listeners = [] } = request.context;
     if (location) news.places = mergeCounts(news.places, { [location.slice(0, PLACE_LENGTH_MAX)]: 1 });
-    line.listeners.add(line.id, playerId ?? request.conversationId ?? 'somebody');
+    for (const ear of [playerId ?? request.conversationId ?? 'somebody', ...listeners])
+      line.listeners.add(line.id, ear);
   }
 
   /** Writes what was counted since, a batch at most. Throws `store_unavailable`; then it is counted still and goes along later. */

@@ -79,7 +79,7 @@ function aLoop() {
     stop.abort(new Error('the test ended'));
     await ended;
   };
-  const learned = () => cast.lines.served.filter((line) => line.source === 'generated_approved').length;
+  const learned = () => learning.state.learned;
   return { learning, noted, asked, state, warned, pass, end, learned };
 }
 
@@ -104,6 +104,7 @@ describe('the learning of a gateway', () => {
     assert.equal(loop.noted.length, 0);
     await loop.pass(20_000);
     assert.equal(loop.noted.length, 1);
+    assert.deepEqual(loop.learning.state, { counted: 1, learned: 0 });
     hearing(loop.learning, 'Mind the stair.');
     await loop.end();
     assert.equal(loop.noted.length, 2, 'the last of it goes out at the stop');

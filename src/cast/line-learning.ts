@@ -77,6 +77,12 @@ export class LineLearning implements LineDesk, TurnSink {
     this.#rules = new LineRules(parts.cast);
   }
 
+  /** Lines counted in memory, and learned lines that serve. */
+  get state(): { readonly counted: number; readonly learned: number } {
+    const learned = this.#parts.cast.lines.served.filter(({ source }) => source === 'generated_approved');
+    return { counted: this.#evidence.size, learned: learned.length };
+  }
+
   record(turn: Turn): void {
     this.#evidence.record(turn);
   }
