@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import type { FlownSentence } from '../shared-tier.ts';
 
-/** Characters of one encoded sentence; a sentence is at most 2,000 (variant.ts), its source some names. */
-export const FLOWN_LENGTH_MAX = 16_000;
+/** Characters of one encoded sentence: its words, each of which may need six to be escaped, and some names. */
+export const FLOWN_LENGTH_MAX = 24_000;
 /** As of a variant: what is longer is not kept either. */
 export const FLOWN_SENTENCES_MAX = 60;
 const TEXT_LENGTH_MAX = 2_000;
@@ -20,9 +20,14 @@ const flownSchema = z.strictObject({
   }),
 });
 
-export function encodeFlown({ text, source }: FlownSentence): string {
+/** Null for a sentence that nobody would decode. */
+export function encodeFlown({ text, source }: FlownSentence): string | null {
   const { engine, model, modelVersion, adapter, adapterGeneration } = source;
-  return JSON.stringify({ text, source: { engine, model, modelVersion, adapter, adapterGeneration } });
+  const encoded = JSON.stringify({
+    text,
+    source: { engine, model, modelVersion, adapter, adapterGeneration },
+  });
+  return text.length > TEXT_LENGTH_MAX || encoded.length > FLOWN_LENGTH_MAX ? null : encoded;
 }
 
 /** Null for anything else than `encodeFlown` gives within its limits. */

@@ -6,7 +6,7 @@ import type { Clock } from '../../core/runtime.ts';
 import type { FlightLease } from '../shared-tier.ts';
 import type { VariantSource } from '../variant.ts';
 import type { Connection } from './connection.ts';
-import { encodeFlown, FLOWN_LENGTH_MAX, FLOWN_SENTENCES_MAX } from './flown.ts';
+import { encodeFlown, FLOWN_SENTENCES_MAX } from './flown.ts';
 import { FINISH, RENEW, SAID, type Script } from './scripts.ts';
 
 /** No generation takes longer; a lease that was forgotten ends here. */
@@ -46,7 +46,7 @@ export class HeldLease implements FlightLease {
     if (this.#isOver) return;
     const encoded = encodeFlown({ text, source });
     const index = this.#said++;
-    if (encoded.length > FLOWN_LENGTH_MAX || index >= FLOWN_SENTENCES_MAX) this[Symbol.dispose]();
+    if (encoded === null || index >= FLOWN_SENTENCES_MAX) this[Symbol.dispose]();
     else this.#tell(SAID, [index, encoded, this.#parts.leaseMs]);
   }
 

@@ -19,6 +19,9 @@ export interface Script {
 /** Lines looked at in one entry; more are not ours. */
 const LINES_MAX = 64;
 
+/** Gateways told of one flight; the others hear by the end of its lease that they are alone. */
+const LISTENERS_MAX = 1_000;
+
 const PRELUDE = `
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -55,7 +58,12 @@ end
 local function tell(key, text)
   local size = redis.call('HSTRLEN', key, 'to')
   if size == 0 or size > 65536 then return end
-  for inbox in string.gmatch(redis.call('HGET', key, 'to'), '[^ ]+') do redis.call('PUBLISH', inbox, text) end
+  local told = 0
+  for inbox in string.gmatch(redis.call('HGET', key, 'to'), '[^ ]+') do
+    if told == ${LISTENERS_MAX} then return end
+    told = told + 1
+    redis.call('PUBLISH', inbox, text)
+  end
 end
 `;
 

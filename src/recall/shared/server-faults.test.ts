@@ -109,11 +109,13 @@ describe('a server that the shared tier cannot count on', {
       assert.equal(faults.get('resting'), 1_000);
       assert.deepEqual(await heard, ['(lost)']);
       lease.said('into the void', aSource);
+      tier.keep('lich:3', aVariant('Kept while it stood.'), LIMITS);
     } finally {
       redis.power.resume();
     }
     await untilReachable(tier);
     assert.deepEqual(wordsOf(await lookUntil(tier, 'lich:1', 'variants')), ['Still here.']);
+    assert.deepEqual(wordsOf(await lookUntil(tier, 'lich:3', 'variants')), ['Kept while it stood.']);
     // The leads that came too late were given back: none of the eight is held.
     await untilReachable(other.tier);
     for (let index = 0; index < 8; index++) await lookLeading(other.tier, `lich:slow${index}`);
@@ -137,6 +139,44 @@ describe('a server that the shared tier cannot count on', {
       assert.equal(faults.get('dropped'), 64);
     } finally {
       redis.power.resume();
+    }
+  });
+
+  it('that stands still does not hold up the end of a gateway', async () => {
+    const redis = await start();
+    const { tier } = await open(redis);
+    leaseOf(await tier.look('lich:1', true, never)).said('Good', aSource);
+    redis.power.stall();
+    try {
+      tier.keep('lich:2', aVariant('Never sent.'), LIMITS);
+      const look = tier.look('lich:3', true, never);
+      await tier[Symbol.asyncDispose]();
+      await tier[Symbol.asyncDispose]();
+      assert.deepEqual(await look, { kind: 'away' });
+      assert.equal(tier.isReachable, false);
+    } finally {
+      redis.power.resume();
+    }
+  });
+
+  it('holds nothing of ours for ever', async () => {
+    const redis = await start();
+    const [one, other] = [await open(redis), await open(redis)];
+    for (let key = 0; key < 20; key++) {
+      const lease = leaseOf(await one.tier.look(`lich:${key}`, true, never));
+      const heard = hearAll(flightOf(await other.tier.look(`lich:${key}`, true, never)));
+      lease.said('Passing by.', aSource);
+      if (key % 2 === 0) one.tier.keep(`lich:${key}`, aVariant('Passing by.'), LIMITS);
+      if (key % 4 < 2) {
+        lease.landed();
+        assert.deepEqual(await heard, ['Passing by.', '(landed)']);
+      }
+    }
+    const keys = (await redis.command('KEYS', '*')) as string[];
+    assert.ok(keys.length >= 20);
+    for (const key of keys) {
+      assert.ok(key.startsWith(PREFIX));
+      assert.notEqual(await redis.command('PTTL', key), -1, key);
     }
   });
 
