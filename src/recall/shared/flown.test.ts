@@ -40,6 +40,7 @@ describe('a sentence between gateways', () => {
       text: 'Grüß dich, Fremder! 🔥',
       source: { ...source, adapterGeneration: 2 },
     });
+    assert.ok(encoded !== null);
     for (let length = 0; length < encoded.length; length++)
       assert.equal(decodeFlown(encoded.slice(0, length)), null);
   });
