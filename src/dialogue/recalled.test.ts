@@ -183,6 +183,13 @@ test('a thousand equal questions of one moment are one generation', async () => 
   );
   assert.equal(made.engine.requests.length, 1);
   assert.ok(heard.every((each) => each.some((event) => event.type === 'sentence')));
+  const kinds = heard.map((each) => {
+    const done = each.at(-1);
+    assert.ok(done?.type === 'done');
+    return done.outcome.source.kind;
+  });
+  assert.equal(kinds.filter((kind) => kind === 'cache').length, 999);
+  assert.equal(kinds.filter((kind) => kind === 'engine').length, 1);
   assert.equal(made.recall.state.flights, 0);
   assert.equal(made.recall.savings.total.joined, 999);
 });

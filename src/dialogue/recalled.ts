@@ -4,7 +4,7 @@
  * theirs, nothing they have heard. Joiners whose leader left go on from what they heard; the first of them leads.
  */
 import type { HeardLines } from '../cast/heard-lines.ts';
-import type { DialogueRequest } from '../core/dialogue.ts';
+import type { DialogueRequest, Source } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { RecallEvent } from '../core/recall.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
@@ -135,7 +135,7 @@ async function* leading(
     const { source } = told;
     // A written line is chosen for one listener: the others find their own.
     if (sentence.lineId !== null || source?.kind !== 'engine') lead[Symbol.dispose]();
-    else lead.said({ text: sentence.text, source });
+    else lead.said({ text: sentence.text, source: variantSourceOf(source) });
     yield sentence;
   }
   lead.landed();
@@ -177,8 +177,14 @@ async function* joining(
 const LATE = new ServiceError('deadline_exceeded', 'the flight that was joined took too long');
 
 function recite(source: VariantSource, told: Told): void {
-  told.source = { kind: 'cache', ...source, rung: 0 };
+  told.source = { ...source, kind: 'cache', rung: 0 };
   told.finishReason = 'stop';
+}
+
+/** What of a source is true of whoever hears it again. */
+function variantSourceOf({ engine, model, modelVersion, adapter, adapterGeneration }: Source): VariantSource {
+  const source = { engine, model, modelVersion, adapter };
+  return adapterGeneration === undefined ? source : { ...source, adapterGeneration };
 }
 
 /** Only a whole reply of the first rung, spoken with the adapter it should have, is said again. */
@@ -193,17 +199,10 @@ function keep(
   const { source } = told;
   if (source?.kind !== 'engine' || source.rung !== 0 || told.finishReason !== 'stop') return;
   if (source.cause !== undefined || source.adapterMissing !== undefined || !reply.isWhole) return;
-  const { engine, model, modelVersion, adapter, adapterGeneration } = source;
   const { promptTokens, completionTokens, costMicroUsd } = reply.usage;
   const variant = variantOf({
     sentences: [...reply.committed],
-    source: {
-      engine,
-      model,
-      modelVersion,
-      adapter,
-      ...(adapterGeneration === undefined ? {} : { adapterGeneration }),
-    },
+    source: variantSourceOf(source),
     bornAtMs: clock.nowMs(),
     took: {
       promptTokens,

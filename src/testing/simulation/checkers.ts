@@ -6,6 +6,7 @@ import type { DialogueEvent } from '../../core/dialogue.ts';
 import type { Turn } from '../../core/turn.ts';
 import type { SpendingDaysTable, TurnsTable } from '../../store/tables.ts';
 import { digestOf, voiceOf, voicesIn } from './adapters.ts';
+import { EVERYBODY, recallsTruly } from './echoes.ts';
 import type { Generation } from './engine.ts';
 import { markersIn } from './markers.ts';
 import { oneVoice } from './one-voice.ts';
@@ -266,6 +267,8 @@ function* accounts({ heard, turns, generations, scenario }: Evidence): Iterable<
     const usage = turn.outcome?.usage;
     const each = heard.find(({ request }) => request.id === turn.request.id);
     if (each === undefined) continue;
+    // What many ask alike is generated for whom nobody can tell.
+    if (each.line.marker !== null && scenario.traffic.ownerOf.get(each.line.marker) === EVERYBODY) continue;
     const calls = generations.filter(({ marker }) => marker !== null && marker === each.line.marker).length;
     if (each.line.idempotencyKey === null && calls > turn.attempts.length)
       yield `${nameOf(each)}: engines were asked ${calls} times, ${turn.attempts.length} attempts are told`;
@@ -427,6 +430,7 @@ export const CHECKERS: Readonly<Record<string, Checker>> = {
   'tells its source': tellsItsSource,
   'speaks as it says': speaksAsItSays,
   'gives leases back': givesLeasesBack,
+  'recalls truly': ({ heard }) => recallsTruly(heard),
   'one event, one voice': ({ heard, scenario }) => oneVoice(heard, scenario.config.voices),
 };
 

@@ -8,6 +8,8 @@ import type { Services } from '../../api/services.ts';
 import type { DialogueEvent, DialogueRequest } from '../../core/dialogue.ts';
 import type { Transport, WireRequest } from '../../core/transport.ts';
 import { abortable } from '../../lib/abort.ts';
+import { Flights } from '../../recall/flights.ts';
+import { MemoryTier } from '../../recall/memory-tier.ts';
 import { Admission } from '../../routing/admission.ts';
 import type { Tampering } from './simulate.ts';
 
@@ -371,6 +373,50 @@ export const MUTANTS: readonly Mutant[] = [
         return {
           [Symbol.dispose]: () => {
             prototype.lease = lease;
+          },
+        };
+      },
+    }),
+  },
+  {
+    what: 'says again what the NPC said to whoever it was',
+    rule: 'recalls truly',
+    tampering: () => ({
+      around: () => {
+        const { prototype } = MemoryTier;
+        const { get, keep } = prototype;
+        const npcOf = (key: string) => key.slice(0, key.indexOf(':'));
+        prototype.get = function (this: MemoryTier, key, nowMonoMs) {
+          return get.call(this, npcOf(key), nowMonoMs);
+        };
+        prototype.keep = function (this: MemoryTier, key, ...rest) {
+          keep.call(this, npcOf(key), ...rest);
+        };
+        return {
+          [Symbol.dispose]: () => {
+            Object.assign(prototype, { get, keep });
+          },
+        };
+      },
+    }),
+  },
+  {
+    what: 'lets all who ask one NPC at once join one line',
+    rule: 'keeps players apart',
+    tampering: () => ({
+      around: () => {
+        const { prototype } = Flights;
+        const { of, begin } = prototype;
+        const npcOf = (key: string) => key.slice(0, key.indexOf(':'));
+        prototype.of = function (this: Flights, key) {
+          return of.call(this, npcOf(key));
+        };
+        prototype.begin = function (this: Flights, key) {
+          return begin.call(this, npcOf(key));
+        };
+        return {
+          [Symbol.dispose]: () => {
+            Object.assign(prototype, { of, begin });
           },
         };
       },

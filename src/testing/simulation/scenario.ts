@@ -5,6 +5,7 @@ import { DRIVERS, type EngineKind } from '../../engines/index.ts';
 import { SeededRandom } from '../../planning/seeded-random.ts';
 import { type AdapterPlan, chooseAdapters, chooseHabits, SIMULATED_BASE } from './adapters.ts';
 import { CROWDS_SHARE, withCrowds } from './crowds.ts';
+import { ECHOES_SHARE, withEchoes } from './echoes.ts';
 import type { EngineTraits } from './engine.ts';
 import { chooseOdds, chooseStoreTrouble, MOODS, type Mood, type StoreTrouble } from './faults.ts';
 import { planTraffic, type TrafficPlan } from './traffic.ts';
@@ -114,8 +115,12 @@ export function chooseScenario({ seed, cast, kinds, length }: ScenarioOptions): 
   };
   const byCrowds = new SeededRandom(`crowds ${seed}`);
   const hasCrowds = byCrowds.chance(CROWDS_SHARE);
-  const crowded = (traffic: TrafficPlan) =>
-    hasCrowds ? withCrowds(traffic, { cast, playMs, random: byCrowds }) : traffic;
+  const byEchoes = new SeededRandom(`echoes ${seed}`);
+  const hasEchoes = byEchoes.chance(ECHOES_SHARE);
+  const crowded = (plain: TrafficPlan) => {
+    const traffic = hasEchoes ? withEchoes(plain, { cast, playMs, random: byEchoes }) : plain;
+    return hasCrowds ? withCrowds(traffic, { cast, playMs, random: byCrowds }) : traffic;
+  };
   if (!hasAdapters) return { ...scenario, traffic: crowded(scenario.traffic) };
   const { traffic } = scenario;
   const adapters = chooseAdapters(byAdapters, traffic.lines, playMs);
