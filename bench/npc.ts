@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Bar, writeResult } from './load/result-file.ts';
-import { runCourse } from './npc/plan.ts';
+import { runCourse, WALLS } from './npc/plan.ts';
 import { barsOf, type Material, rowsOf } from './npc/report.ts';
 import { isAbsent, type Side, SLOTS, THREADS } from './npc/side.ts';
 import { findSides } from './npc/sides.ts';
@@ -83,6 +83,7 @@ try {
       speeds: flags.speeds?.split(',').map(Number) ?? null,
       isQuick: flags.quick,
       limitMs,
+      walls: WALLS,
       folder,
       say: (line) => console.log(line),
       keep,

@@ -25,17 +25,33 @@ export interface Course {
   /** Only one window for each side, at this many lines a second. */
   readonly isQuick: boolean;
   readonly limitMs: number;
+  readonly walls: Walls;
   readonly folder: string;
   readonly say: (line: string) => void;
   /** Hears all that is measured so far. */
   readonly keep: (material: Material) => void;
 }
 
-const WALL_MS = { search: 14_000, quick: 3_000, repeats: 12_000 };
-/** Of the rounds, by the place in the round: a higher load needs less time for as many lines. */
-const ROUND_WALL_MS: readonly number[] = [16_000, 12_000, 8_000];
+/** Wall times of the parts of a run (ms). */
+export interface Walls {
+  readonly warmUpMs: number;
+  readonly searchMs: number;
+  /** Of the rounds, by the place in the round; the last is that of all later ones. */
+  readonly roundMs: readonly number[];
+  readonly repeatsMs: number;
+  readonly quickMs: number;
+}
+
+/** A higher load needs less time for as many lines. */
+export const WALLS: Walls = {
+  warmUpMs: 7_000,
+  searchMs: 14_000,
+  roundMs: [16_000, 12_000, 8_000],
+  repeatsMs: 12_000,
+  quickMs: 3_000,
+};
 const MULTIPLES: readonly number[] = [1, 2, 3];
-const WARM_UP = { lines: 14, wallMs: 8_000 };
+const WARM_UP_LINES = 14;
 const QUICK_WARM_UP = { lines: 2, wallMs: 500 };
 const QUICK_LINES_PER_SECOND = 1.5;
 /** Where the first search begins: a small model on two cores answers about as many lines. */
@@ -85,7 +101,7 @@ class Running {
   }
 
   async #quick(): Promise<Material> {
-    const { sides, speeds } = this.#course;
+    const { sides, speeds, walls } = this.#course;
     const speed = speeds?.[0] ?? QUICK_LINES_PER_SECOND / this.#linesPerSecond();
     const oursFirst = sides.toSorted((one, other) => Number(other.key === 'e') - Number(one.key === 'e'));
     for (const side of oursFirst) {
@@ -94,7 +110,7 @@ class Running {
         continue;
       }
       await this.#withSide(side, this.#course.trace, 0, async (runner) => {
-        await this.#window(runner, { part: PARTS.rounds, round: 0, speed, wallMs: WALL_MS.quick });
+        await this.#window(runner, { part: PARTS.rounds, round: 0, speed, wallMs: walls.quickMs });
       });
     }
     return this.#material();
@@ -102,7 +118,7 @@ class Running {
 
   /** Rivals first: each begins where its neighbour ended. */
   async #search(): Promise<void> {
-    const { sides, trace } = this.#course;
+    const { sides, trace, walls } = this.#course;
     const rate = this.#linesPerSecond();
     let firstSpeed = FIRST_LINES_PER_SECOND / rate;
     for (const [place, side] of sides.entries()) {
@@ -113,7 +129,7 @@ class Running {
         resolution: isClose ? 1.25 : 1.5,
         leastSpeed: LEAST_LINES_PER_SECOND / rate,
         // A window must fit into the trace.
-        mostSpeed: (trace.header.durationMs - this.#warmUp(trace).untilMs) / WALL_MS.search,
+        mostSpeed: (trace.header.durationMs - this.#warmUp(trace).untilMs) / walls.searchMs,
         probesMax: isClose ? 8 : 5,
       };
       const endsMs = this.#course.limitMs * SEARCH_SHARE * ((place + 1) / sides.length);
@@ -126,19 +142,21 @@ class Running {
   /** Begins no window after `endsMs` of the run but the first. */
   async #searchOf(runner: Runner, limits: SearchLimits, endsMs: number): Promise<void> {
     const probes: Probe[] = [];
-    const which = { part: PARTS.search, round: 0, wallMs: WALL_MS.search };
+    const which = { part: PARTS.search, round: 0, wallMs: this.#course.walls.searchMs };
     let speed = nextSpeed(probes, limits);
     while (speed !== null && (probes.length === 0 || this.#course.limitMs - this.#leftMs() < endsMs)) {
       const { isCut, lines } = await this.#window(runner, { ...which, speed });
-      probes.push({ speed, holds: !isCut && figuresOf(lines).goodShare >= HOLD_SHARE });
+      // A window without lines broke nothing; that it says nothing either is seen where capacities are read.
+      const { goodShare } = figuresOf(lines);
+      probes.push({ speed, holds: !isCut && !(goodShare < HOLD_SHARE) });
       speed = nextSpeed(probes, limits);
     }
   }
 
   /** False when there was no time for it. */
   async #round(round: number, speeds: readonly number[], own: number | null): Promise<boolean> {
-    const { sides, trace, say } = this.#course;
-    const wallMs = (place: number) => ROUND_WALL_MS[Math.min(place, ROUND_WALL_MS.length - 1)] ?? 0;
+    const { sides, trace, walls, say } = this.#course;
+    const wallMs = (place: number) => walls.roundMs[place] ?? walls.roundMs.at(-1) ?? 0;
     const lengthMs = speeds.reduce((sum, _speed, place) => sum + wallMs(place), START_ALLOWANCE_MS);
     if (round > 0 && this.#leftMs() < lengthMs * sides.length) {
       say(`no time is left for round ${round + 1}`);
@@ -159,7 +177,7 @@ class Running {
 
   /** The best rival and Greenroom once more, where only the share of repeated questions differs. */
   async #otherRepeats(): Promise<void> {
-    const { sides, traceOf } = this.#course;
+    const { sides, walls, traceOf } = this.#course;
     const best = RIVALS.toSorted(
       (one, other) => (this.#capacityOf(other) ?? 0) - (this.#capacityOf(one) ?? 0),
     )[0];
@@ -168,12 +186,12 @@ class Running {
     for (const repeats of REPEATS) {
       const trace = await traceOf(repeats, this.#signal);
       for (const side of sides.filter(({ key }) => key === best || key === 'e')) {
-        if (this.#leftMs() < WALL_MS.repeats + START_ALLOWANCE_MS) return;
+        if (this.#leftMs() < walls.repeatsMs + START_ALLOWANCE_MS) return;
         const which = {
           part: PARTS.repeats,
           round: 0,
           speed: (2 * speed * this.#linesPerSecond()) / linesPerSecond(trace),
-          wallMs: WALL_MS.repeats,
+          wallMs: walls.repeatsMs,
         };
         await this.#withSide(side, trace, 0, async (runner) => {
           const window = await runner.window(which, false);
@@ -231,7 +249,8 @@ class Running {
 
   /** The beginning of the trace: the same few lines for every start of every side. */
   #warmUp({ header, entries }: Trace) {
-    const { lines, wallMs } = this.#course.isQuick ? QUICK_WARM_UP : WARM_UP;
+    const { isQuick, walls } = this.#course;
+    const { lines, wallMs } = isQuick ? QUICK_WARM_UP : { lines: WARM_UP_LINES, wallMs: walls.warmUpMs };
     const untilMs = (saysOf(entries)[lines - 1]?.atMs ?? header.durationMs) + 1;
     return { stretch: { fromMs: 0, speed: untilMs / wallMs, wallMs }, untilMs };
   }
