@@ -21,6 +21,8 @@ import {
   TRACE_SCHEMA,
   type Trace,
   type TraceEntry,
+  type TraceMessage,
+  type TracePrefix,
 } from './trace.ts';
 import { type BarkEvent, type TurnEnd, type TurnEvent, type WalkEvent, walk } from './walk.ts';
 import { levelled, respell } from './wording.ts';
@@ -61,7 +63,7 @@ export async function generateTrace(
       durationMs: shape.minutes * 60_000,
       players: shape.players,
       firstSentenceMs: FIRST_SENTENCE_MS,
-      shape: { ...described(shape), ...measured(entries, shape.minutes) },
+      shape: { ...described(shape), ...measured(entries, writer.prefixes, shape.minutes) },
       prefixes: writer.prefixes,
     },
     entries,
@@ -207,7 +209,11 @@ function described(shape: TraceShape): Record<string, number | string> {
 }
 
 /** What came out, counted over the entries: what an exact cache could know at best when it starts empty, among others. */
-export function measured(entries: readonly TraceEntry[], minutes: number): Record<string, number> {
+export function measured(
+  entries: readonly TraceEntry[],
+  prefixes: readonly TracePrefix[],
+  minutes: number,
+): Record<string, number> {
   const says = entries.filter((entry): entry is SayEntry => entry.kind === 'say');
   const talk = says.filter(({ prompt }) => prompt !== '');
   const share = (part: number, whole: number) => Math.round((1_000 * part) / Math.max(1, whole)) / 1_000;
@@ -217,6 +223,11 @@ export function measured(entries: readonly TraceEntry[], minutes: number): Recor
   const point = (say: SayEntry) => `${words(say)}|${levelled(JSON.stringify(say.context['history'] ?? []))}`;
   const exact = (say: SayEntry) =>
     JSON.stringify([words(say), say.trigger, { ...say.context, listeners: undefined }]);
+  const bytesOf = (messages: readonly TraceMessage[]) =>
+    messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+  const prefixBytes = new Map(prefixes.map(({ id, messages }) => [id, bytesOf(messages)]));
+  const ofPrefixes = says.reduce((sum, { prefix }) => sum + (prefixBytes.get(prefix) ?? 0), 0);
+  const ofMoments = says.reduce((sum, { messages }) => sum + bytesOf(messages), 0);
   const events = new Set(says.flatMap(({ event }) => (event === undefined ? [] : [event.id])));
   const ofEvents = says.filter(({ event }) => event !== undefined).length;
   return {
@@ -235,6 +246,7 @@ export function measured(entries: readonly TraceEntry[], minutes: number): Recor
       says.filter(({ prompt }) => prompt === ''),
       exact,
     ),
+    'measured.prefixShareOfPromptBytes': share(ofPrefixes, ofPrefixes + ofMoments),
     'measured.events': events.size,
     'measured.witnessesPerEvent': Math.round((10 * ofEvents) / Math.max(1, events.size)) / 10,
   };
