@@ -97,7 +97,14 @@ async function metric({ baseUrl }: Side, name: string): Promise<number> {
 /** As src/hosts/host.ts warms an engine up; milliseconds for all. */
 async function warmUp(side: Side): Promise<number> {
   const startedMs = performance.now();
-  for (const { messages } of prefixes) await speak(side.baseUrl, { messages, maxTokens: 1, seed: SEED });
+  for (const { messages } of prefixes) {
+    const reply = await fetch(`${side.baseUrl}/v1/chat/completions`, {
+      method: 'POST',
+      body: JSON.stringify({ model: 'bench', messages, max_tokens: 1 }),
+    });
+    if (!reply.ok) throw new Error(`the warm-up was answered ${reply.status}: ${await reply.text()}`);
+    await reply.arrayBuffer();
+  }
   return performance.now() - startedMs;
 }
 
@@ -133,6 +140,7 @@ try {
   for (const side of [on, off])
     await speak(side.baseUrl, { messages: chat('You nod.', 'Hello?'), maxTokens: 4, seed: SEED });
   const warmUpMs = await warmUp(on);
+  console.log(`warm: ${prefixes.length} personas in ${Math.round(warmUpMs)} ms`);
   const prompts = says.map((say) => messagesOf(trace.header, say));
   for (let from = 0; from < prompts.length; from += IN_A_ROW) {
     const turn = prompts.slice(from, from + IN_A_ROW);
