@@ -329,11 +329,12 @@ export async function createService(
         { engine: host.name },
         host.replica.admission.running,
       );
-      metrics.gauge(
-        'greenroom_engine_requests_waiting',
-        { engine: host.name },
-        host.replica.admission.waiting,
-      );
+      for (const priority of ['interactive', 'ambient'] as const)
+        metrics.gauge(
+          'greenroom_engine_requests_waiting',
+          { engine: host.name, priority },
+          host.replica.admission.waitingOf(priority),
+        );
     }
     for (const { name, replica } of hosts.values()) {
       const { breaker, pace } = replica;

@@ -133,6 +133,12 @@ export const METRICS = {
     labels: ['engine', 'result'],
     question: 'Do hints find engines that have time?',
   },
+  greenroom_events_unspoken_total: {
+    kind: 'counter',
+    help: 'Lines to an event that were left to another NPC, by reason.',
+    labels: ['reason'],
+    question: 'Do crowds talk over one another, or hold their tongues too much?',
+  },
   greenroom_queue_seconds: {
     kind: 'histogram',
     help: 'Time waiting for a place at an engine.',
@@ -148,7 +154,7 @@ export const METRICS = {
   greenroom_engine_requests_waiting: {
     kind: 'gauge',
     help: 'Requests of this gateway waiting for an engine.',
-    labels: ['engine'],
+    labels: ['engine', 'priority'],
     question: 'Is a queue growing?',
   },
   greenroom_prompt_tokens_total: {

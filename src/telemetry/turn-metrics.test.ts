@@ -36,6 +36,8 @@ test('a generated turn is counted with its times, tokens and attempts', async ()
     'greenroom_time_to_first_sentence_seconds_count{tier="2",source="engine"}': 2,
     'greenroom_prompt_tokens_total{tier="2"}': 200,
     'greenroom_cached_tokens_total{tier="2"}': 120,
+    'greenroom_prefix_prompt_tokens_total{npc="mordane"}': 200,
+    'greenroom_prefix_cached_tokens_total{npc="mordane"}': 120,
     'greenroom_completion_tokens_total{tier="2"}': 40,
   });
 });
@@ -98,4 +100,24 @@ test('every hit of the guard is counted by rule and outcome, also of a turn that
   const series = await seriesAfter(aTurn({ outcome: null, error: 'internal', guardHits }));
   assert.equal(series['greenroom_guard_hits_total{rule="leak",outcome="rerolled"}'], 2);
   assert.equal(series['greenroom_guard_hits_total{rule="repeat",outcome="dropped"}'], 1);
+});
+
+test('of NPCs beyond the two hundredth the tokens are counted together', async () => {
+  const turns = Array.from({ length: 202 }, (_, at) =>
+    aTurn({ outcome: { ...anOutcome(), npcId: `npc-${at}` } }),
+  );
+  const series = await seriesAfter(...turns);
+  assert.equal(series['greenroom_prefix_prompt_tokens_total{npc="npc-199"}'], 100);
+  assert.equal(series['greenroom_prefix_prompt_tokens_total{npc="other"}'], 200);
+});
+
+test('what was left to another voice is counted by its reason, and takes no time', async () => {
+  const source = { ...anOutcome().source, kind: 'none' as const };
+  const unspoken = { reason: 'coalesced' as const, voice: null };
+  const outcome = { ...anOutcome(), source, finishReason: 'unspoken' as const, unspoken };
+  const series = await seriesAfter(aTurn({ outcome, attempts: [] }));
+  assert.deepEqual(series, {
+    'greenroom_dialogues_total{tier="2",source="none",finish="unspoken"}': 1,
+    'greenroom_events_unspoken_total{reason="coalesced"}': 1,
+  });
 });

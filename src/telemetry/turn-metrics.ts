@@ -30,6 +30,11 @@ export function turnMetrics(metrics: Metrics): TurnSink {
       const tier = String(outcome.tier);
       const source = outcome.source.kind;
       metrics.count('greenroom_dialogues_total', { tier, source, finish: outcome.finishReason });
+      if (outcome.unspoken !== undefined) {
+        // Nothing was said, so nothing took time.
+        metrics.count('greenroom_events_unspoken_total', { reason: outcome.unspoken.reason });
+        return;
+      }
       metrics.observe('greenroom_dialogue_duration_seconds', { tier, source }, outcome.timing.totalMs / 1000);
       if (outcome.timing.ttftMs !== null)
         metrics.observe('greenroom_time_to_first_token_seconds', { tier }, outcome.timing.ttftMs / 1000);
