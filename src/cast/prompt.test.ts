@@ -227,6 +227,19 @@ test('what is over the limit drops out in order: history, examples, facts; never
   );
 });
 
+test('whatever room there is, player and NPC speak in turn', async () => {
+  const history = Array.from({ length: 20 }, (_, index) => ({
+    speaker: index % 2 === 0 ? ('player' as const) : ('npc' as const),
+    text: `Turn ${index} with a good many words in it to take up room.`,
+  }));
+  for (let maxPromptTokens = 200; maxPromptTokens < 1_500; maxPromptTokens += 13) {
+    const input = inputOf({ history, maxPromptTokens, playerText: 'The bell?' });
+    const { messages } = await createPromptAssembler().assemble(input, counter, never);
+    for (const [at, { role }] of messages.slice(1).entries())
+      assert.equal(role, at % 2 === 0 ? 'user' : 'assistant', `${maxPromptTokens} tokens, message ${at + 1}`);
+  }
+});
+
 test('the persona keeps to the budget of its tier', async () => {
   const long = Array.from({ length: 40 }, (_, index) => ({
     player: `Question ${index}?`.repeat(10),

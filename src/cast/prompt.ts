@@ -241,8 +241,11 @@ async function fit(
     tailTokens;
   while (total() > input.maxPromptTokens) {
     if (history.length > 0) {
-      history.shift();
-      historyTokens.shift();
+      // A question goes with its answer: a chat template wants user and assistant in turn.
+      do {
+        history.shift();
+        historyTokens.shift();
+      } while (history[0]?.role === 'assistant');
       dropped.push('history');
     } else if (exampleCount - examplesDropped > EXAMPLES_KEPT) {
       examplesDropped += 1;
