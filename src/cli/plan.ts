@@ -18,25 +18,26 @@ interface PlanFlags {
   readonly [key: string]: unknown;
 }
 
-/** Flags that are keys of a plan file, too. */
-const KEYS = [
-  'players',
-  'dialoguesPerHour',
-  'hoursPerDay',
-  'burst',
-  'tierShares',
-  'firstSentenceMs',
-  'repeatedShare',
-  'engine',
-  'usdPerEngineHour',
-  'engineHoursPerDay',
-  'spare',
-  'warmUpS',
-  'settledS',
-  'burstS',
-  'cellPlayers',
-  'seed',
-] as const;
+/** Flags that are keys of a plan file, too: by the name that commander gives them. */
+const KEYS: Readonly<Record<string, string>> = {
+  players: 'players',
+  dialoguesPerHour: 'dialoguesPerPlayerHour',
+  turns: 'turnsMean',
+  hoursPerDay: 'hoursPerDay',
+  burst: 'burstFactor',
+  tierShares: 'tierShares',
+  firstSentenceMs: 'firstSentenceMs',
+  repeats: 'repeats',
+  engine: 'engine',
+  usdPerEngineHour: 'usdPerEngineHour',
+  engineHoursPerDay: 'engineHoursPerDay',
+  spare: 'spare',
+  warmUpS: 'warmUpS',
+  settledS: 'settledS',
+  burstS: 'burstS',
+  cellPlayers: 'cellPlayers',
+  seed: 'seed',
+};
 
 export const planVerb: Verb = (program, _runtime, signal) => {
   program
@@ -46,12 +47,13 @@ export const planVerb: Verb = (program, _runtime, signal) => {
     )
     .option('--file <yaml>', 'your own numbers; flags win over it')
     .option('--players <number>', 'players at once in a busy hour', number)
-    .option('--dialogues-per-hour <number>', 'lines that one player is answered in an hour', number)
+    .option('--dialogues-per-hour <number>', 'talks that one player begins in an hour', number)
+    .option('--turns <number>', 'turns of a talk, mean', number)
     .option('--hours-per-day <number>', 'hours a day in which so many play', number)
     .option('--burst <factor>', 'times the mean load for which engines are counted', number)
     .option('--tier-shares <1=60,2=25,3=10,4=5>', 'percent of lines by tier of the NPC', byTier)
     .option('--first-sentence-ms <1=600,…>', 'longest time to the first sentence, 95th percentile', byTier)
-    .option('--repeated-share <0..1>', 'share of what players say that everybody says', number)
+    .option('--repeats <0..1>', 'share of what players say that everybody says', number)
     .option('--engine <class>', `engine class: ${ENGINE_CLASSES.map(({ name }) => name).join(', ')}`)
     .option('--usd-per-engine-hour <dollars>', 'price of an hour of one engine', number)
     .option('--engine-hours-per-day <hours>', 'hours a day for which engines are paid', number)
@@ -90,7 +92,9 @@ function fromFlags(flags: PlanFlags, file: Readonly<Record<string, unknown>>): R
   const { cloudFirst, cloudBelow } = flags;
   const cloud = (typeof file['cloud'] === 'object' ? file['cloud'] : null) ?? {};
   return {
-    ...Object.fromEntries(KEYS.flatMap((key) => (flags[key] === undefined ? [] : [[key, flags[key]]]))),
+    ...Object.fromEntries(
+      Object.entries(KEYS).flatMap(([flag, key]) => (flags[flag] === undefined ? [] : [[key, flags[flag]]])),
+    ),
     ...(flags.cache ? {} : { cache: false }),
     ...(cloudFirst === undefined && cloudBelow === undefined
       ? {}

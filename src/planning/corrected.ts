@@ -4,8 +4,7 @@
  */
 import { DEFAULT_CLOUD_PRICE } from './cloud.ts';
 import { MEAN_DAYS_PER_MONTH } from './cost.ts';
-import type { NaiveInput, NaiveRow } from './naive.ts';
-import type { Plan } from './plan.ts';
+import { naiveOf, type Plan } from './plan.ts';
 
 export interface Correction {
   readonly step: string;
@@ -13,44 +12,51 @@ export interface Correction {
   readonly reason: string;
 }
 
-/** All in US dollars a month. The naive rows are for the naive game; corrections are for the planned one. */
-export function corrections(plan: Plan, naive: NaiveInput, row: NaiveRow): readonly Correction[] {
-  const { figures, input, cost } = plan;
+/** All in US dollars a month of the planned game. */
+export function corrections(plan: Plan): readonly Correction[] {
+  const { figures, input, cost, naive: row } = plan;
+  const naive = naiveOf(input);
   const { options } = input;
-  const dialogues = options.players * options.hoursPerDay * options.dialoguesPerHour * MEAN_DAYS_PER_MONTH;
+  const { workload } = input;
+  const dialogues = row.dialoguesPerDay * MEAN_DAYS_PER_MONTH;
   const tokens = figures.promptTokens + figures.completionTokens;
   const price = input.cloud?.price ?? DEFAULT_CLOUD_PRICE;
-  const cloudUsd = (share: number) =>
-    (dialogues *
-      share *
-      (figures.promptTokens * price.inputUsd + figures.completionTokens * price.outputUsd)) /
+  const cloudUsd = (lines: number) =>
+    (lines * (figures.promptTokens * price.inputUsd + figures.completionTokens * price.outputUsd)) /
     1_000_000;
-  const generated = 1 - figures.sources.cache - figures.sources.written;
+  const asked = figures.tiers.reduce((sum, tier) => sum + tier.asked, 0) / Math.max(1, figures.lines);
+  const generated =
+    (workload.turnsMean * (figures.sources.engine + figures.sources.cloud)) / Math.max(0.001, asked);
   const steps: Correction[] = [
     {
-      step: 'cloud only, as the source document has it',
+      step: 'cloud only, naively',
       usdPerMonth: row.cloudOnlyUsdPerMonth,
       reason: `${row.dialoguesPerDay.toLocaleString('en-US')} dialogues a day × ${naive.tokensPerDialogue} tokens × $${naive.usdPerThousandTokens} for a thousand × ${naive.daysPerMonth} days`,
     },
     {
-      step: 'hybrid, as the source document has it',
+      step: 'hybrid, naively',
       usdPerMonth: row.hybridUsdPerMonth,
       reason: `${Math.round((1 - naive.localShare) * 100)} % cloud and a server of $${naive.serverUsd.toLocaleString('en-US')} over ${naive.serverMonths} months (−${Math.round(row.savedShare * 100)} %): no burst, no idle hours, no spare, no power, a server that is never too small`,
     },
     {
-      step: 'cloud only, with the prompts counted',
+      step: 'cloud only, prompts counted',
       usdPerMonth: (dialogues * tokens * naive.usdPerThousandTokens) / 1_000,
-      reason: `a line reads ${Math.round(figures.promptTokens)} tokens and speaks ${Math.round(figures.completionTokens)}: ${Math.round(tokens)} where the document counts ${naive.tokensPerDialogue}`,
+      reason: `a line reads ${Math.round(figures.promptTokens)} tokens and speaks ${Math.round(figures.completionTokens)}: ${Math.round(tokens)} where the naive sum counts ${naive.tokensPerDialogue}`,
+    },
+    {
+      step: 'cloud only, turns counted',
+      usdPerMonth: (dialogues * workload.turnsMean * tokens * naive.usdPerThousandTokens) / 1_000,
+      reason: `a dialogue has ${workload.turnsMean} turns, and each reads its prompt again`,
     },
     {
       step: "cloud only, at today's prices",
-      usdPerMonth: cloudUsd(1),
+      usdPerMonth: cloudUsd(dialogues * workload.turnsMean),
       reason: `${price.model}: $${price.inputUsd} in and $${price.outputUsd} out for a million tokens; a prompt token costs less than an answer token`,
     },
     {
-      step: 'cloud only, lines that need no model taken out',
-      usdPerMonth: cloudUsd(generated),
-      reason: `${percent(figures.sources.cache)} come from the dialogue cache and ${percent(figures.sources.written)} are written`,
+      step: 'cloud only, lines that need no model left out',
+      usdPerMonth: cloudUsd(dialogues * generated),
+      reason: `${percent(figures.sources.cache / Math.max(0.001, asked))} of what is asked comes from the dialogue cache; barks are written and count nowhere here`,
     },
   ];
   if (cost === null || !plan.holds) return steps;
@@ -59,7 +65,7 @@ export function corrections(plan: Plan, naive: NaiveInput, row: NaiveRow): reado
     {
       step: 'this plan',
       usdPerMonth: cost.usdPerDay * MEAN_DAYS_PER_MONTH,
-      reason: `${plan.engines} engines for a burst of ${options.burst} times the mean and ${plan.spare} spare, paid ${options.engineHoursPerDay} hours a day, busy ${percent(figures.utilisation)} of the time even in the burst; prompts ${percent(figures.cachedTokens)} read from the prefix cache`,
+      reason: `${plan.engines} engines for a burst of ${workload.burstFactor} times the mean and ${plan.spare} spare, paid ${options.engineHoursPerDay} hours a day, busy ${percent(figures.utilisation)} of the time even in the burst; prompts ${percent(figures.cachedTokens)} read from the prefix cache`,
     },
   ];
 }

@@ -5,7 +5,7 @@ export const MEAN_DAYS_PER_MONTH = 365 / 12;
 
 export interface CostInput {
   readonly players: number;
-  readonly dialoguesPerHour: number;
+  readonly dialoguesPerPlayerHour: number;
   /** Hours a day in which so many play. */
   readonly hoursPerDay: number;
   /** Engines that stand, spares included. */
@@ -26,7 +26,7 @@ export interface Cost {
 }
 
 export function costOf(input: CostInput): Cost {
-  const dialoguesPerDay = input.players * input.hoursPerDay * input.dialoguesPerHour;
+  const dialoguesPerDay = input.players * input.hoursPerDay * input.dialoguesPerPlayerHour;
   const enginesUsdPerDay = input.engines * input.usdPerEngineHour * input.engineHoursPerDay;
   const cloudUsdPerDay = dialoguesPerDay * input.cloudUsdPerDialogue;
   const usdPerDay = enginesUsdPerDay + cloudUsdPerDay;

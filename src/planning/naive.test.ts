@@ -18,7 +18,7 @@ test("the source document's row: 240,000 dialogues a day, $32,400, $7,313, 77 % 
 test('engines are paid for every hour they stand, clouds for every dialogue', () => {
   const cost = costOf({
     players: 1_000,
-    dialoguesPerHour: 20,
+    dialoguesPerPlayerHour: 20,
     hoursPerDay: 12,
     engines: 3,
     usdPerEngineHour: 0.5,

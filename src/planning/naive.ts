@@ -6,7 +6,7 @@
 export interface NaiveInput {
   readonly players: number;
   readonly hoursPerDay: number;
-  readonly dialoguesPerHour: number;
+  readonly dialoguesPerPlayerHour: number;
   /** Prompt and answer together. */
   readonly tokensPerDialogue: number;
   /** One price for both. */
@@ -33,7 +33,7 @@ export interface NaiveRow {
 export const SEEDS_ASSUMPTIONS: NaiveInput = {
   players: 1_000,
   hoursPerDay: 12,
-  dialoguesPerHour: 20,
+  dialoguesPerPlayerHour: 20,
   tokensPerDialogue: 150,
   usdPerThousandTokens: 0.03,
   daysPerMonth: 30,
@@ -44,7 +44,7 @@ export const SEEDS_ASSUMPTIONS: NaiveInput = {
 
 /** In cents within, so that the seeds' round dollars come out to the dollar. */
 export function naiveRow(input: NaiveInput): NaiveRow {
-  const dialoguesPerDay = input.players * input.hoursPerDay * input.dialoguesPerHour;
+  const dialoguesPerDay = input.players * input.hoursPerDay * input.dialoguesPerPlayerHour;
   const centsAMonth = (dialogues: number) =>
     Math.round((dialogues * input.tokensPerDialogue * input.usdPerThousandTokens * input.daysPerMonth) / 10);
   const cloudOnly = centsAMonth(dialoguesPerDay);

@@ -24,9 +24,9 @@ test('an empty file is the game that the project was first asked for', () => {
 });
 
 test('every wrong value is told at once', () => {
-  const faults = faultsOf({ players: 0, burst: 'much', hoursPerDay: 25, playrs: 3 });
+  const faults = faultsOf({ players: 0, burstFactor: 'much', hoursPerDay: 25, playrs: 3 });
   assert.match(faults, /players: is 0; expected/);
-  assert.match(faults, /burst: is "much"; expected number/);
+  assert.match(faults, /burstFactor: is "much"; expected number/);
   assert.match(faults, /hoursPerDay: is 25; expected/);
   assert.match(faults, /playrs: no such key/);
 });

@@ -70,18 +70,18 @@ export const planSchema = z.strictObject({
     .max(10_000_000)
     .default(DEFAULT_WORKLOAD.players)
     .describe('Players at once in a busy hour.'),
-  dialoguesPerHour: z
+  dialoguesPerPlayerHour: z
     .number()
     .gt(0)
     .max(3_600)
-    .default(DEFAULT_WORKLOAD.dialoguesPerHour)
-    .describe('Lines that one player is answered in an hour.'),
+    .default(DEFAULT_WORKLOAD.dialoguesPerPlayerHour)
+    .describe('Talks that one player begins in an hour.'),
   hoursPerDay: z.number().gt(0).max(24).default(12).describe('Hours a day in which so many play.'),
-  burst: z
+  burstFactor: z
     .number()
     .min(1)
     .max(100)
-    .default(DEFAULT_WORKLOAD.burst)
+    .default(DEFAULT_WORKLOAD.burstFactor)
     .describe('Times the mean load for which engines are counted.'),
   tierShares: byTier(z.number().min(0).max(100), { 1: 60, 2: 25, 3: 10, 4: 5 })
     .refine((shares) => Math.abs(Object.values(shares).reduce((sum, one) => sum + one, 0) - 100) < 0.5, {
@@ -89,22 +89,25 @@ export const planSchema = z.strictObject({
     })
     .describe('Percent of lines by tier of the NPC.'),
   npcs: byTier(countSchema, DEFAULT_WORKLOAD.npcs).describe('NPCs of each tier.'),
-  npcZipf: z.number().min(0).max(4).default(DEFAULT_WORKLOAD.npcZipf),
+  zipfNpcs: z.number().min(0).max(4).default(DEFAULT_WORKLOAD.zipfNpcs),
   barkShare: byTier(share, DEFAULT_WORKLOAD.barkShare).describe('Share of lines that are barks (0..1).'),
   answerWords: byTier(z.number().min(4).max(60), DEFAULT_WORKLOAD.answerWords).describe(
     'Words of an answer.',
   ),
-  repeatedShare: share
-    .default(DEFAULT_WORKLOAD.repeatedShare)
+  repeats: share
+    .default(DEFAULT_WORKLOAD.repeats)
     .describe(
       'Share of what players say that everybody says (0..1). Decides what the dialogue cache is worth.',
     ),
   repeatedQuestions: z.int().min(1).max(24).default(DEFAULT_WORKLOAD.repeatedQuestions),
-  questionZipf: z.number().min(0).max(4).default(DEFAULT_WORKLOAD.questionZipf),
-  turnsPerTalk: z.number().min(1).max(50).default(DEFAULT_WORKLOAD.turnsPerTalk),
-  factShare: share.default(DEFAULT_WORKLOAD.factShare),
-  factValues: z.int().min(1).max(1_000).default(DEFAULT_WORKLOAD.factValues),
-  hangUpShare: share.default(DEFAULT_WORKLOAD.hangUpShare),
+  zipfQuestions: z.number().min(0).max(4).default(DEFAULT_WORKLOAD.zipfQuestions),
+  turnsMean: z.number().min(1).max(50).default(DEFAULT_WORKLOAD.turnsMean),
+  commonStories: share.default(DEFAULT_WORKLOAD.commonStories),
+  ownStories: share
+    .default(DEFAULT_WORKLOAD.ownStories)
+    .describe('Share of talks with facts that nobody else has; none of them can be said again (0..1).'),
+  turnsMax: z.int().min(1).max(50).default(DEFAULT_WORKLOAD.turnsMax),
+  interruptions: share.default(DEFAULT_WORKLOAD.interruptions),
   ambientShare: share.default(DEFAULT_WORKLOAD.ambientShare),
   firstSentenceMs: byTier(z.number().min(10).max(60_000), DEFAULT_FIRST_SENTENCE_MS).describe(
     'Longest time to the first sentence, 95th percentile (ms).',
@@ -135,14 +138,14 @@ export const planSchema = z.strictObject({
     .number()
     .min(10)
     .max(86_400)
-    .default(900)
+    .default(300)
     .describe('Seconds at the mean load before the figures are taken, with the engines that were found.'),
-  burstS: z.number().min(10).max(3_600).default(60).describe('Seconds at the burst load, which count.'),
+  burstS: z.number().min(10).max(3_600).default(30).describe('Seconds at the burst load, which count.'),
   cellPlayers: z
     .int()
     .min(10)
     .max(20_000)
-    .default(2_000)
+    .default(1_000)
     .describe('More players than this are played as so many equal cells, one of them simulated.'),
   enginesMax: z.int().min(1).max(500).default(200).describe('Most engines of one cell that are tried.'),
   seed: z

@@ -7,11 +7,11 @@
 import { type Cost, costOf } from './cost.ts';
 import type { EngineClass } from './engine-classes.ts';
 import { figuresOf, type WindowFigures } from './figures.ts';
-import { type NaiveRow, naiveRow, SEEDS_ASSUMPTIONS } from './naive.ts';
+import { type NaiveInput, type NaiveRow, naiveRow, SEEDS_ASSUMPTIONS } from './naive.ts';
 import type { PlanInput } from './options.ts';
 import { smallestThatHolds } from './search.ts';
 import { playWindow } from './window.ts';
-import type { Workload } from './workload.ts';
+import { barksOf, linesPerDialogue, linesPerSecond, type Workload } from './workload.ts';
 
 export interface PlanProgress {
   readonly engines: number;
@@ -42,8 +42,9 @@ export interface Plan {
 }
 
 /** So few players for so many engines that a line has one to itself. */
-const FEW_PLAYERS = 60;
+const FEW_PLAYERS = 10;
 const FEW_ENGINES = 4;
+const FEW_S = 60;
 /** Below this share of busy time (0..1) waiting is not why a line is late. */
 const IDLE = 0.5;
 
@@ -59,16 +60,16 @@ export async function makePlan(
   const cellPlayers = Math.ceil(options.players / cells);
   const workload: Workload = { ...input.workload, players: cellPlayers };
   let linesPlayed = 0;
-  const windowOf = async (engines: number, warmUpS: number, players = cellPlayers) => {
+  const windowOf = async (engines: number, warmUpS: number, few?: { players: number; burstS: number }) => {
     const window = await playWindow(
       {
-        workload: { ...workload, players },
+        workload: { ...workload, ...(few === undefined ? {} : { players: few.players }) },
         engineClass,
         engines,
         cloud,
         hasRecall: options.cache,
         warmUpMs: warmUpS * 1_000,
-        burstMs: options.burstS * 1_000,
+        burstMs: (few?.burstS ?? options.burstS) * 1_000,
         seed: options.seed,
       },
       signal,
@@ -86,8 +87,10 @@ export async function makePlan(
     return { holds: result.holds, result };
   };
   const guess = guessEngines(workload, engineClass);
-  const few = Math.min(cellPlayers, FEW_PLAYERS);
-  const alone = await windowOf(FEW_ENGINES, options.warmUpS, few);
+  const alone = await windowOf(FEW_ENGINES, options.warmUpS, {
+    players: Math.min(cellPlayers, FEW_PLAYERS),
+    burstS: FEW_S,
+  });
   const isTooSlow = !alone.holds && alone.utilisation < IDLE;
   const found = isTooSlow
     ? { count: Math.max(1, Math.round(guess)), holds: false, result: alone }
@@ -106,24 +109,34 @@ export async function makePlan(
     young: found.result,
     linesPlayed,
     cost: planCost(input, engines + options.spare, figures),
-    naive: naiveRow(SEEDS_ASSUMPTIONS),
+    naive: naiveRow(naiveOf(input)),
   };
 }
 
-function planCost({ options, engineClass }: PlanInput, engines: number, figures: WindowFigures): Cost | null {
+/** The naive sum of this game: its own players and hours, and everything else as the source document takes it. */
+export function naiveOf({ options }: PlanInput): NaiveInput {
+  const { players, hoursPerDay, dialoguesPerPlayerHour } = options;
+  return { ...SEEDS_ASSUMPTIONS, players, hoursPerDay, dialoguesPerPlayerHour };
+}
+
+function planCost(
+  { options, workload, engineClass }: PlanInput,
+  engines: number,
+  figures: WindowFigures,
+): Cost | null {
   if (engineClass.usdPerHour === null) return null;
   return costOf({
     ...options,
     engines,
     usdPerEngineHour: engineClass.usdPerHour,
-    cloudUsdPerDialogue: figures.cloudMicroUsdPerLine / 1_000_000,
+    cloudUsdPerDialogue: (figures.cloudMicroUsdPerLine * linesPerDialogue(workload)) / 1_000_000,
   });
 }
 
-/** Where the search begins: by the pace alone, half of the prompts cached and half of the lines generated. */
+/** Where the search begins: by the pace alone, a quarter of the prompts read and most talk generated. */
 function guessEngines(workload: Workload, { pace, maxInFlight }: EngineClass): number {
-  const linesPerSecond = (workload.players * workload.dialoguesPerHour * workload.burst) / 3_600;
+  const perSecond = linesPerSecond(workload) * workload.burstFactor * (1 - barksOf(workload));
   const readMs = 300 * pace.prefillMsPerToken;
   const speakMs = 30 * (pace.stepMs / maxInFlight + pace.stepMsPerSequence);
-  return Math.max(1, (linesPerSecond * 0.5 * (readMs + speakMs)) / 1_000);
+  return Math.max(1, (perSecond * 0.8 * (readMs + speakMs)) / 1_000);
 }

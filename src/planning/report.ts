@@ -1,15 +1,15 @@
 /** A plan as text for people, and as JSON for programs. The same plan gives the same bytes. */
 import { corrections } from './corrected.ts';
-import { SEEDS_ASSUMPTIONS } from './naive.ts';
 import type { Plan } from './plan.ts';
+import { linesPerSecond } from './workload.ts';
 
 /** Lines for a terminal, at most some hundred columns wide. */
 export function planAsText(plan: Plan): readonly string[] {
   const { input, figures, cost } = plan;
   const { options, engineClass, cloud } = input;
-  const meanPerSecond = (options.players * options.dialoguesPerHour) / 3_600;
+  const meanPerSecond = linesPerSecond(input.workload);
   return [
-    `${options.players.toLocaleString('en-US')} players, ${options.dialoguesPerHour} dialogues an hour each: ${fixed(meanPerSecond)} lines a second, ${fixed(meanPerSecond * options.burst)} in a burst.`,
+    `${options.players.toLocaleString('en-US')} players, ${options.dialoguesPerPlayerHour} dialogues of ${options.turnsMean} turns an hour each, barks beside them: ${fixed(meanPerSecond)} lines a second, ${fixed(meanPerSecond * options.burstFactor)} in a burst.`,
     '',
     plan.isTooSlow
       ? `Too slow: on ${engineClass.name} (${engineClass.machine}, ${engineClass.model}) a line with an engine to itself is late, so no number of them holds; what follows is of a few players alone. Take a faster class, or allow more with --first-sentence-ms.`
@@ -19,10 +19,22 @@ export function planAsText(plan: Plan): readonly string[] {
     methodOf(plan),
     '',
     ...table(
-      ['tier', 'lines', 'TTFT p50', 'TTFT p95', 'TTFS p50', 'TTFS p95', 'limit', 'in time', 'stand-ins'],
+      [
+        'tier',
+        'lines',
+        'barks',
+        'TTFT p50',
+        'TTFT p95',
+        'TTFS p50',
+        'TTFS p95',
+        'limit',
+        'in time',
+        'stand-ins',
+      ],
       figures.tiers.map((tier) => [
         String(tier.tier),
         String(tier.lines),
+        String(tier.lines - tier.asked),
         ms(tier.ttftP50Ms),
         ms(tier.ttftP95Ms),
         ms(tier.ttfsP50Ms),
@@ -33,7 +45,7 @@ export function planAsText(plan: Plan): readonly string[] {
       ]),
     ),
     '',
-    `Lines from: engines ${percent(figures.sources.engine)}, dialogue cache ${percent(figures.sources.cache)}, written ${percent(figures.sources.written)}, cloud ${percent(figures.sources.cloud)}.`,
+    `Lines from: engines ${percent(figures.sources.engine)}, dialogue cache ${percent(figures.sources.cache)}, written ${percent(figures.sources.written)} (barks are written lines by design), cloud ${percent(figures.sources.cloud)}.`,
     `Prompt tokens from a prefix cache: ${percent(figures.cachedTokens)} of ${Math.round(figures.promptTokens)} a line; an answer has ${Math.round(figures.completionTokens)}. Engines busy in the burst: ${percent(figures.utilisation)}.`,
     '',
     ...(cost === null
@@ -51,7 +63,7 @@ export function planAsText(plan: Plan): readonly string[] {
         ]),
     '',
     'Beside it, the naive arithmetic of a month, and what is wrong with it:',
-    ...corrections(plan, SEEDS_ASSUMPTIONS, plan.naive).map(
+    ...corrections(plan).map(
       ({ step, usdPerMonth, reason }) => `  ${usd(usdPerMonth).padStart(10)}  ${step}: ${reason}`,
     ),
     '',
@@ -82,6 +94,7 @@ export function planAsJson(plan: Plan): unknown {
     tiers: figures.tiers.map((tier) => ({
       tier: tier.tier,
       lines: tier.lines,
+      barks: tier.lines - tier.asked,
       ttft_p50_ms: rounded(tier.ttftP50Ms),
       ttft_p95_ms: rounded(tier.ttftP95Ms),
       ttfs_p50_ms: rounded(tier.ttfsP50Ms),
@@ -111,7 +124,7 @@ export function planAsJson(plan: Plan): unknown {
       cloud_only_usd_per_month: naive.cloudOnlyUsdPerMonth,
       hybrid_usd_per_month: naive.hybridUsdPerMonth,
       saved_share: rounded(naive.savedShare, 4),
-      corrected: corrections(plan, SEEDS_ASSUMPTIONS, naive).map(({ step, usdPerMonth, reason }) => ({
+      corrected: corrections(plan).map(({ step, usdPerMonth, reason }) => ({
         step,
         usd_per_month: rounded(usdPerMonth, 2),
         reason,
@@ -126,8 +139,8 @@ export function planAsJson(plan: Plan): unknown {
 }
 
 function methodOf({ cells, cellPlayers, figures, input, linesPlayed }: Plan): string {
-  const { warmUpS, settledS, burstS, burst, seed } = input.options;
-  const played = `${linesPlayed.toLocaleString('en-US')} lines played through the service on a simulated clock (seed ${seed}): engines counted with caches ${warmUpS} s old, as after a restart, figures with caches ${settledS} s old; both over ${burstS} s at ${burst} times the mean load`;
+  const { warmUpS, settledS, burstS, burstFactor, seed } = input.options;
+  const played = `${linesPlayed.toLocaleString('en-US')} lines played through the service on a simulated clock (seed ${seed}): engines counted with caches ${warmUpS} s old, as after a restart, figures with caches ${settledS} s old; both over ${burstS} s at ${burstFactor} times the mean load`;
   return cells === 1
     ? `${played}.`
     : `${cells} equal cells of ${cellPlayers.toLocaleString('en-US')} players and ${figures.engines} engines, one of them played: ${played}.`;

@@ -16,7 +16,7 @@ import { plannedCast } from './planned-cast.ts';
 import { PlannedEngine, plannedNetwork } from './planned-engine.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { VirtualClock } from './virtual-clock.ts';
-import { type ByTier, LineSource, type PlannedLine, type Workload } from './workload.ts';
+import { type ByTier, LineSource, linesPerSecond, type PlannedLine, type Workload } from './workload.ts';
 
 export interface WindowOptions {
   readonly workload: Workload;
@@ -130,7 +130,7 @@ async function play(options: WindowOptions, stage: Stage, signal: AbortSignal): 
   const { workload, warmUpMs, burstMs } = options;
   const { clock, own } = stage;
   const source = new LineSource(workload, stage.random.fork('lines'));
-  const meanPerSecond = (workload.players * workload.dialoguesPerHour) / 3_600;
+  const meanPerSecond = linesPerSecond(workload);
   const beginMonoMs = clock.monotonicMs();
   const burstMonoMs = beginMonoMs + warmUpMs;
   const endMonoMs = burstMonoMs + burstMs;
@@ -139,7 +139,7 @@ async function play(options: WindowOptions, stage: Stage, signal: AbortSignal): 
   let open = 0;
   let isAsking = true;
   let busyBeforeMs = 0;
-  let busyAfterMs = 0;
+  let busyAfterMs: number | null = null;
   const busyMs = () => own.reduce((sum, { model }) => sum + model.work.busyMs, 0);
   clock.timer(warmUpMs, () => {
     busyBeforeMs = busyMs();
@@ -151,7 +151,7 @@ async function play(options: WindowOptions, stage: Stage, signal: AbortSignal): 
   let dueMonoMs = beginMonoMs;
   const plan = () => {
     const isBurst = dueMonoMs >= burstMonoMs;
-    dueMonoMs += source.gapMs(meanPerSecond * (isBurst ? workload.burst : 1));
+    dueMonoMs += source.gapMs(meanPerSecond * (isBurst ? workload.burstFactor : 1));
     if (dueMonoMs >= endMonoMs || signal.aborted) {
       isAsking = false;
       return;
@@ -178,7 +178,8 @@ async function play(options: WindowOptions, stage: Stage, signal: AbortSignal): 
   await clock.run(() => !isAsking && open === 0, warmUpMs + burstMs + PATIENCE_MS);
   signal.throwIfAborted();
   if (failures.length > 0) throw failures[0];
-  const utilisation = (busyAfterMs - busyBeforeMs) / (burstMs * Math.max(1, own.length));
+  // Who is answered at once is done before the burst is over.
+  const utilisation = ((busyAfterMs ?? busyMs()) - busyBeforeMs) / (burstMs * Math.max(1, own.length));
   return { engines: own.length, lines, played, utilisation: Math.min(1, utilisation), burstMs };
 }
 
