@@ -74,25 +74,25 @@ export class Recall implements AsyncDisposable {
   async board(key: string, heard: readonly string[], isFresh: boolean, signal: AbortSignal): Promise<Known> {
     const { shared, options } = this.#parts;
     if (!options.joinEqual) return { kind: 'lead', lead: SOLO };
-    const running = this.#flights.of(key);
-    if (running !== null) {
-      return running.continues(heard) ? { kind: 'join', flight: running } : { kind: 'lead', lead: SOLO };
-    }
-    // Taken before anything is awaited, so that equal questions of one moment find it.
-    const flight = this.#flights.begin(key);
-    for (const text of heard) flight.said({ text, source: UNKNOWN_SOURCE });
-    if (shared === null || isFresh || heard.length > 0) return { kind: 'lead', lead: flight };
+    const running = this.#running(key, heard);
+    if (running !== null) return running;
+    if (shared === null || isFresh || heard.length > 0)
+      return { kind: 'lead', lead: this.#begin(key, heard) };
+    // Equal questions of one moment are one for the shared tier. No flight stands here before it has answered: with
+    // variants, or a flight elsewhere, all who had joined would lose it and ask one after the other.
     const look = await shared.look(key, true, signal);
     if (look.kind === 'variants' && look.variants.length >= options.variantsMin) {
-      flight[Symbol.dispose]();
       for (const variant of look.variants) this.#remember(key, variant, look.leftMs / 1_000);
       return { kind: 'variants', variants: look.variants, isShared: true };
     }
-    if (look.kind === 'join') {
-      flight[Symbol.dispose]();
-      return { kind: 'join', flight: look.flight };
+    const begun = this.#running(key, heard);
+    if (look.kind === 'lead') {
+      if (begun === null) return { kind: 'lead', lead: both(this.#begin(key, heard), look.lease) };
+      look.lease[Symbol.dispose]();
     }
-    return { kind: 'lead', lead: look.kind === 'lead' ? both(flight, look.lease) : flight };
+    if (begun !== null) return begun;
+    if (look.kind === 'join') return { kind: 'join', flight: look.flight };
+    return { kind: 'lead', lead: this.#begin(key, heard) };
   }
 
   /** Keeps a whole, unblemished reply. `ttlS`: the persona's own; null: the option's. */
@@ -114,6 +114,19 @@ export class Recall implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#parts.shared?.[Symbol.asyncDispose]();
+  }
+
+  /** What to do where this process generates it already; null: it does not. */
+  #running(key: string, heard: readonly string[]): Known | null {
+    const flight = this.#flights.of(key);
+    if (flight === null) return null;
+    return flight.continues(heard) ? { kind: 'join', flight } : { kind: 'lead', lead: SOLO };
+  }
+
+  #begin(key: string, heard: readonly string[]): Flight {
+    const flight = this.#flights.begin(key);
+    for (const text of heard) flight.said({ text, source: UNKNOWN_SOURCE });
+    return flight;
   }
 
   #remember(key: string, variant: Variant, ttlS: number): void {
