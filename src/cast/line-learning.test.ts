@@ -9,6 +9,7 @@ import { silentLogger } from '../telemetry/log.ts';
 import { aSmallCast, hearing } from '../testing/line-learning.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { LineLearning } from './line-learning.ts';
+import { type LineLearningOptions, lineLearningOptionsSchema } from './line-learning-options.ts';
 
 const WINE = 'Sit down, the wine will not drink itself.';
 
@@ -128,6 +129,28 @@ describe('the learning of a gateway', () => {
     await loop.pass(10_000);
     assert.equal(loop.warned.length, 3, 'and again after it was well between');
     await loop.end();
+  });
+
+  it('counts nothing when it is switched off, and offers sooner or later as it is told', async () => {
+    const offered = async (options: Partial<LineLearningOptions>) => {
+      const { store, noted } = aStore();
+      const given = lineLearningOptionsSchema.parse(options);
+      const parts = { cast: aSmallCast(), store, clock: new ManualClock(), log: silentLogger };
+      const learning = new LineLearning({ ...parts, options: given });
+      hearing(learning, WINE, 3);
+      await learning.flush();
+      const whole = {
+        ...store,
+        count: () => Promise.resolve(noted.length),
+        undecided: () => Promise.resolve(noted),
+      };
+      const asked = new LineLearning({ ...parts, store: whole as LearnedLineStore, options: given });
+      return (await asked.offer({ limit: 9 })).candidates.length;
+    };
+    assert.equal(await offered({ heardMin: 6, playersMin: 3 }), 1);
+    assert.equal(await offered({ heardMin: 6, playersMin: 4 }), 0);
+    assert.equal(await offered({ heardMin: 6, playersMin: 3, enabled: false }), 0);
+    assert.throws(() => lineLearningOptionsSchema.parse({ playersMin: 1 }));
   });
 
   it('forgets old evidence every hour, in parts', async () => {

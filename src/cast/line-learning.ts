@@ -14,7 +14,6 @@ import type {
   LineExport,
   LineExportFormat,
   LineOffer,
-  LineThresholds,
   LineWish,
 } from '../core/learned-line.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
@@ -34,12 +33,10 @@ import {
 } from './learned-lines.ts';
 import { type EvidenceLimits, LineEvidenceSink } from './line-evidence.ts';
 import { exportLines } from './line-export.ts';
+import { type LineLearningOptions, lineLearningOptionsSchema } from './line-learning-options.ts';
 import type { NearIndex } from './near-index.ts';
 import { KINDS } from './persona.ts';
 import { COMMON_SPEAKER, LINE_TRIGGERS, type WrittenLine } from './written-lines.ts';
-
-/** Five players who heard a line out are few enough for a small studio and more than one person's test. */
-export const LINE_THRESHOLDS: LineThresholds = { heardMin: 10, playersMin: 5, interruptedShareMax: 0.2 };
 
 const FLUSH_EVERY_MS = 20_000;
 /** How long another gateway's approval may take to serve here. */
@@ -56,13 +53,14 @@ export interface LineLearningParts {
   readonly store: LearnedLineStore;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly thresholds?: LineThresholds;
+  /** Left out: the defaults. */
+  readonly options?: LineLearningOptions;
   readonly limits?: EvidenceLimits;
 }
 
 export class LineLearning implements LineDesk, TurnSink {
   readonly #parts: LineLearningParts;
-  readonly #thresholds: LineThresholds;
+  readonly #options: LineLearningOptions;
   readonly #evidence: LineEvidenceSink;
   readonly #rules: LineRules;
   #stamp = '';
@@ -72,7 +70,7 @@ export class LineLearning implements LineDesk, TurnSink {
 
   constructor(parts: LineLearningParts) {
     this.#parts = parts;
-    this.#thresholds = parts.thresholds ?? LINE_THRESHOLDS;
+    this.#options = parts.options ?? lineLearningOptionsSchema.parse({});
     this.#evidence = new LineEvidenceSink(parts.cast, parts.clock, parts.limits);
     this.#rules = new LineRules(parts.cast);
   }
@@ -84,7 +82,7 @@ export class LineLearning implements LineDesk, TurnSink {
   }
 
   record(turn: Turn): void {
-    this.#evidence.record(turn);
+    if (this.#options.enabled) this.#evidence.record(turn);
   }
 
   /**
@@ -130,19 +128,19 @@ export class LineLearning implements LineDesk, TurnSink {
     const { store, cast } = this.#parts;
     await this.flush();
     const [evidence, decisions, known] = await Promise.all([
-      store.undecided({ heardMin: this.#thresholds.heardMin, limit: CONSIDERED_MAX }),
+      store.undecided({ heardMin: this.#options.heardMin, limit: CONSIDERED_MAX }),
       store.decisions(),
       store.count(),
     ]);
     const view = { cast, rules: this.#rules, served: this.#served(), decisions };
-    const { candidates, refused } = await offerCandidates(evidence, view, this.#thresholds, turnOfLoop);
+    const { candidates, refused } = await offerCandidates(evidence, view, this.#options, turnOfLoop);
     const wanted = candidates.filter(
       ({ speaker, evidence: { kind, npcs } }) =>
         ask.speaker === undefined ||
         [speaker, kind].includes(ask.speaker) ||
         Object.hasOwn(npcs, ask.speaker),
     );
-    return { candidates: wanted.slice(0, ask.limit), refused, known, thresholds: this.#thresholds };
+    return { candidates: wanted.slice(0, ask.limit), refused, known, thresholds: this.#options };
   }
 
   async approve(evidenceId: string, changes: LineChanges, by: string): Promise<LearnedLine> {
