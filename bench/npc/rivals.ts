@@ -19,7 +19,10 @@ const SLOT_TOKENS = 4_096;
 
 /**
  * As llama-server's documents advise for many short chats with common beginnings: a slot for each line at once, the prompt
- * cache on (it is by default, with 8 GB of memory for prompts that left their slot), and reuse of chunks behind a change.
+ * cache on (it is by default, with 8 GB of memory for prompts that left their slot, up to as many tokens as the context has),
+ * and reuse of chunks behind a change. The slots' contexts stay apart, as they are by default where slots are counted: one
+ * unified buffer shares space, which nobody lacks here, and every token attends over the cells of all slots in it
+ * (llama.cpp #14363, #16736).
  */
 const LLAMA_SERVER_FLAGS: readonly string[] = [
   ...['--parallel', String(SLOTS), '--ctx-size', String(SLOTS * SLOT_TOKENS)],
