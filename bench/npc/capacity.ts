@@ -12,6 +12,10 @@ export function goodPerSecond({ lines, wallMs }: Window): number {
   return lines.filter(({ verdict }) => verdict === 'good').length / (wallMs / 1_000);
 }
 
+function goodTalkPerSecond(window: Window): number {
+  return goodPerSecond({ ...window, lines: window.lines.filter(({ say }) => say.trigger === undefined) });
+}
+
 export interface Capacity {
   readonly speed: number;
   /** Lines a second that were asked at it. */
@@ -19,6 +23,8 @@ export interface Capacity {
   readonly goodShare: number;
   /** Of each window at this speed, in their order. */
   readonly goodPerSecond: readonly number[];
+  /** The same without barks. */
+  readonly goodTalkPerSecond: readonly number[];
 }
 
 /** Null: no speed held. `windows` are those of one side. */
@@ -31,7 +37,15 @@ export function capacityOfWindows(windows: readonly Window[]): Capacity | null {
     if (whole.length === 0 || !(goodShare >= HOLD_SHARE)) return [];
     const seconds = whole.reduce((sum, { wallMs }) => sum + wallMs / 1_000, 0);
     const asked = whole.reduce((sum, window) => sum + window.lines.length, 0);
-    return [{ speed, askedPerSecond: asked / seconds, goodShare, goodPerSecond: whole.map(goodPerSecond) }];
+    return [
+      {
+        speed,
+        askedPerSecond: asked / seconds,
+        goodShare,
+        goodPerSecond: whole.map(goodPerSecond),
+        goodTalkPerSecond: whole.map(goodTalkPerSecond),
+      },
+    ];
   });
   return held.toSorted((one, other) => other.speed - one.speed)[0] ?? null;
 }

@@ -71,7 +71,8 @@ function goodputBar(
   const value = round(rate(ours) / rate(best.capacity), 2);
   const told = (capacity: Capacity) =>
     `${round(rate(capacity), 2)} good lines/s of ${round(capacity.askedPerSecond, 2)} asked (${capacity.goodPerSecond.length} windows)`;
-  const note = `Greenroom ${told(ours)}; ${nameOf(material, best.key)} ${told(best.capacity)}`;
+  const talk = median(ours.goodTalkPerSecond) / median(best.capacity.goodTalkPerSecond);
+  const note = `Greenroom ${told(ours)}; ${nameOf(material, best.key)} ${told(best.capacity)}; without barks ${round(talk, 2)}`;
   return { name, value, bound, holds: value >= GOODPUT_BOUND, note };
 }
 
@@ -116,6 +117,7 @@ function capacityRows(material: Material): Row[] {
       heldSpeed: round(capacity.speed, 2),
       askedPerSecond: round(capacity.askedPerSecond, 2),
       ...spread('goodPerSecond', capacity.goodPerSecond, 2),
+      ...spread('goodWithoutBarksPerSecond', capacity.goodTalkPerSecond, 2),
       goodPercent: percent(capacity.goodShare),
       windows: tried,
     };
