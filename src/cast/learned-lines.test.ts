@@ -302,6 +302,23 @@ describe('a designer', () => {
     assert.equal((await two.learning.learned()).length, 1);
   });
 
+  it('who approves many at one instant hears each of them at once', async () => {
+    await using gateway = await aGateway();
+    const rooms = ['hall', 'attic', 'cellar', 'chapel', 'crypt', 'garden'];
+    for (const room of rooms) hearing(gateway.learning, `Go to the ${room}.`);
+    const { candidates } = await offered(gateway);
+    const served = await Promise.all(
+      candidates.map(async ({ evidence }) => {
+        const { id } = await gateway.learning.approve(evidence.id, {}, 'Mara');
+        return gateway.cast.lines.served.some((line) => line.id === id);
+      }),
+    );
+    assert.deepEqual(
+      served,
+      rooms.map(() => true),
+    );
+  });
+
   it('who gives a line another speaker, trigger or text gets the id of that place', async () => {
     await using gateway = await aGateway();
     hearing(gateway.learning, WINE, 6, { occasion: 'answer', prompt: 'What now?' });

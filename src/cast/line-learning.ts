@@ -64,6 +64,7 @@ export class LineLearning implements LineDesk, TurnSink {
   readonly #evidence: LineEvidenceSink;
   readonly #rules: LineRules;
   #stamp = '';
+  #refreshing: Promise<void> = Promise.resolve();
   #index: { readonly of: readonly WrittenLine[]; readonly near: NearIndex<WrittenLine> } | null = null;
   /** What failed last time: said once, until it goes well again. */
   readonly #failing = new Set<string>();
@@ -112,7 +113,14 @@ export class LineLearning implements LineDesk, TurnSink {
   }
 
   /** Brings the pool to what is approved now. Throws `store_unavailable`; then it stays as it is. */
-  async refresh(): Promise<void> {
+  refresh(): Promise<void> {
+    // One after the other: an answer that was read earlier must not come after a newer one.
+    const next = this.#refreshing.then(() => this.#read());
+    this.#refreshing = next.catch(() => {});
+    return next;
+  }
+
+  async #read(): Promise<void> {
     const stamp = await this.#parts.store.stamp();
     if (stamp === this.#stamp) return;
     this.#parts.cast.lines.learn(poolLines(await this.learned()));

@@ -195,6 +195,8 @@ export function learnedLineConformance(
       const winner = decided.find(({ isFirst }) => isFirst)?.decision;
       for (const { decision } of decided) assert.deepEqual(decision, winner);
       assert.deepEqual(await second.learnedLines.decisions(), [winner]);
+      assert.deepEqual(await first.learnedLines.decision(line.id), winner);
+      assert.equal(await first.learnedLines.decision('none\u0000'), null);
     });
 
     it('have ids that are given once, also at one instant and after they were retired', async () => {
