@@ -42,7 +42,10 @@ import { JobService } from './jobs/jobs.ts';
 import { linkSignals } from './lib/abort.ts';
 import { TaskGroup } from './lib/async.ts';
 import type { ModelProgress } from './models/progress.ts';
+import { openRecallDesk } from './recall/desk.ts';
+import { PrefixCounts } from './recall/prefix-counts.ts';
 import { Recall } from './recall/recall.ts';
+import { RecentRecall } from './recall/recent.ts';
 import { sharedAddress } from './recall/shared/address.ts';
 import { openSharedTier } from './recall/shared/tier.ts';
 import { HedgeAllowance } from './routing/hedge.ts';
@@ -209,6 +212,7 @@ export async function createService(
     clock,
     log,
   });
+  const recentRecall = new RecentRecall(clock);
   const sharedAt = sharedAddress(config.recall.shared, runtime.environment);
   const recall = cleanup.use(
     new Recall({
@@ -222,9 +226,13 @@ export async function createService(
               onFault: (fault) => metrics.count('greenroom_recall_shared_faults_total', { fault }),
             }),
       clock,
-      onEvent: (event) => recordRecallEvent(metrics, event),
+      onEvent: (event) => {
+        recordRecallEvent(metrics, event);
+        recentRecall.note(event);
+      },
     }),
   );
+  const prefixCounts = new PrefixCounts();
   const answerParts: AnswerParts = {
     cast,
     recall,
@@ -242,7 +250,7 @@ export async function createService(
     memory,
     clock,
     log,
-    sinks: [turnMetrics(metrics), turnLog(log), ...(parts.simulated?.sinks ?? [])],
+    sinks: [turnMetrics(metrics), turnLog(log), prefixCounts, ...(parts.simulated?.sinks ?? [])],
     tasks,
   };
 
@@ -406,6 +414,7 @@ export async function createService(
     jobs,
     spending,
     adapters: adapters.admin,
+    recall: openRecallDesk({ recall, recent: recentRecall, prefixes: prefixCounts, cast }),
     readiness,
     status: async () => {
       const health = await store.health();

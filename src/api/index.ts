@@ -14,6 +14,7 @@ import { npcsDoor } from './npcs.ts';
 import { openAiDoor } from './openai.ts';
 import { openApiDoor } from './openapi.ts';
 import { prepareDoor } from './prepare.ts';
+import { recallDoor } from './recall.ts';
 import { spendingDoor } from './spending.ts';
 import { visionDoor } from './vision.ts';
 
@@ -32,6 +33,7 @@ export const doors: readonly Door[] = [
   spendingDoor,
   adaptersDoor,
   learnedLinesDoor,
+  recallDoor,
   openApiDoor,
   consoleDoor,
 ];

@@ -8,6 +8,7 @@ import type { AdapterAbsence } from '../core/adapter.ts';
 import type { DialogueEvent, DialogueRequest, Priority } from '../core/dialogue.ts';
 import type { Jobs } from '../core/job.ts';
 import type { LineDesk } from '../core/learned-line.ts';
+import type { RecallDesk } from '../core/recall.ts';
 import type { Clock, Logger, Random } from '../core/runtime.ts';
 import type { IdempotencyStore, KeyStore } from '../core/store.ts';
 import type { Transport } from '../core/transport.ts';
@@ -118,6 +119,8 @@ export interface Services {
   readonly adapters?: AdapterAdmin;
   /** Lines that players heard well, and the designer's word on them; absent: this process learns none. */
   readonly lines?: LineDesk;
+  /** The dialogue cache for operators; absent: this process has none. */
+  readonly recall?: RecallDesk;
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
   readonly spending: Pick<Spending, 'status' | 'switchOff'>;

@@ -14,6 +14,7 @@ import { linesVerb } from './lines.ts';
 import { modelsVerb } from './models.ts';
 import { npcsVerb } from './npcs.ts';
 import { planVerb } from './plan.ts';
+import { recallVerb } from './recall.ts';
 import { sayVerb } from './say.ts';
 import { serveVerb } from './serve.ts';
 import { spendingVerb } from './spending.ts';
@@ -33,6 +34,7 @@ const VERBS: readonly Verb[] = [
   modelsVerb,
   npcsVerb,
   planVerb,
+  recallVerb,
   sayVerb,
   serveVerb,
   spendingVerb,

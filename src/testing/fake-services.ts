@@ -32,6 +32,7 @@ export interface FakeOptions {
   readonly jobs?: (store: Store) => Services['jobs'];
   readonly adapters?: (store: Store) => Services['adapters'];
   readonly lines?: (store: Store) => Services['lines'];
+  readonly recall?: Services['recall'];
 }
 
 export const SMALL_LIMITS: DoorLimits = {
@@ -109,6 +110,7 @@ export function fakeServices(options: FakeOptions): FakeServices {
     ...jobsOf(options),
     ...adaptersOf(options),
     ...linesOf(options),
+    ...(options.recall === undefined ? {} : { recall: options.recall }),
     keys: store.keys,
     idempotency: store.idempotency,
     spending: {
