@@ -23,7 +23,9 @@ const by = (playerId: string, changes: Partial<DialogueContext> = {}) => ({
   context: context({ playerId, ...changes }),
 });
 const numbered = (call: number) =>
-  say(`The bells rang ${['once', 'twice', 'thrice', 'again'][call] ?? 'often'} tonight for nobody. `);
+  say(
+    `The bells rang ${['once', 'twice', 'thrice', 'again', 'loudly', 'softly', 'late', 'early'][call] ?? 'often'} tonight for nobody. `,
+  );
 const open = (script = numbered, options: Parameters<typeof world>[1] = {}) =>
   world(script, { recall: {}, ...options });
 
@@ -149,6 +151,30 @@ test('a persona that says so is never said again', async () => {
   await hear({ ...made, parts }, by('p1'));
   await hear({ ...made, parts }, by('p2'));
   assert.equal(made.engine.requests.length, 2);
+});
+
+test('a bark is said again for other words that mean the same; conversation never is', async () => {
+  const made = await open();
+  const bark = { ...by('p1'), trigger: 'greet' as const };
+  await hear(made, { ...bark, prompt: 'The player draws a sword.' });
+  const same = { prompt: 'The player pulls out a sword.' };
+  const { outcome } = await hear(made, { ...bark, ...by('p2'), ...same });
+  assert.equal(outcome.source.kind, 'cache');
+  assert.equal(made.recallEvents.at(-1)?.outcome, 'meaning_hit');
+  for (const [what, other] of Object.entries<Partial<DialogueRequest>>({
+    'the opposite': { prompt: 'The player does not draw a sword.' },
+    'another trigger': { ...same, ...by('p7'), trigger: 'farewell' },
+    'another mood': { ...same, ...by('p4', { mood: 'calm' }) },
+    'words of a talk': { ...same, ...by('p5', { history: [...HISTORY] }) },
+    'words of a conversation': { ...same, ...by('p6'), conversationId: 'c1' },
+  })) {
+    const heard = await hear(made, { ...bark, ...by('p3'), ...other });
+    assert.equal(heard.outcome.source.kind, 'engine', what);
+  }
+  const talk = await open();
+  await hear(talk, { ...by('p1'), prompt: 'The player draws a sword.' });
+  const said = await hear(talk, { ...by('p2'), ...same });
+  assert.equal(said.outcome.source.kind, 'engine');
 });
 
 test('a written line that stood in for an engine is not kept', async () => {

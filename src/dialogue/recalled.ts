@@ -9,7 +9,7 @@ import { ServiceError } from '../core/errors.ts';
 import type { RecallEvent } from '../core/recall.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { linkSignals } from '../lib/abort.ts';
-import type { Joinable, Lead, Recall } from '../recall/recall.ts';
+import type { BarkWords, Joinable, Lead, Recall } from '../recall/recall.ts';
 import type { FlownSentence } from '../recall/shared-tier.ts';
 import { type Variant, type VariantSource, variantOf } from '../recall/variant.ts';
 import type { Ladder } from './ladder.ts';
@@ -61,12 +61,18 @@ export async function* tellRecalled(
     note('bypass', null);
     return yield* climb();
   }
-  const { key } = known;
+  const { key, gate } = known;
   const local = recall.recalled(key);
   const again = choose(local, scene, reply, parts.heard);
   if (again !== null) {
     note('hit', again.took);
     return yield* replay(again, request, scene, reply, told, parts.clock, signal);
+  }
+  const bark = isBark(request) && recall.options.barksByMeaning ? { gate, words: scene.playerText } : null;
+  const meant = bark === null ? null : choose(recall.meant(bark), scene, reply, parts.heard);
+  if (meant !== null) {
+    note('meaning_hit', meant.took);
+    return yield* replay(meant, request, scene, reply, told, parts.clock, signal);
   }
   for (let leaders = 0; leaders < LEADERS_MAX; leaders++) {
     const found = await recall.board(key, reply.committed, local.length > 0, signal);
@@ -74,7 +80,7 @@ export async function* tellRecalled(
       using lead = found.lead;
       if (leaders === 0) note('miss', null);
       yield* leading(climb(), lead, told);
-      keep(key, request, scene, reply, told, parts);
+      keep(key, bark, request, scene, reply, told, parts);
       return;
     }
     if (found.kind === 'variants') {
@@ -92,6 +98,11 @@ export async function* tellRecalled(
   }
   note('miss', null);
   yield* climb();
+}
+
+/** What happened, said in words: no talk, and no part of one. */
+function isBark({ trigger, conversationId, context }: DialogueRequest): boolean {
+  return trigger !== undefined && conversationId === undefined && context.history.length === 0;
 }
 
 /** The variant that all who hear it now heard longest ago, or never, and that may be said to them now. */
@@ -190,6 +201,7 @@ function variantSourceOf({ engine, model, modelVersion, adapter, adapterGenerati
 /** Only a whole reply of the first rung, spoken with the adapter it should have, is said again. */
 function keep(
   key: string,
+  bark: BarkWords | null,
   request: DialogueRequest,
   scene: Scene,
   reply: Reply,
@@ -213,7 +225,7 @@ function keep(
       ),
     },
   });
-  recall.keep(key, variant, scene.persona.recall.ttl_s ?? null);
+  recall.keep(key, variant, scene.persona.recall.ttl_s ?? null, bark);
 }
 
 /** What was said before; null when it cannot be read soon. */

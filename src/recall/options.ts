@@ -37,6 +37,12 @@ export const recallOptionsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe('Whether equal questions that are asked at once share one generation.'),
+  barksByMeaning: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether a bark (a `trigger` with words) may be said again for other words that mean the same, where persona, mood and facts are equal. Conversation never is.',
+    ),
   shared: sharedRecallOptionsSchema
     .prefault({})
     .describe('A tier that gateways share; without an address each remembers for itself.'),

@@ -6,6 +6,7 @@
 import type { RecallEvent, RecallState } from '../core/recall.ts';
 import type { Clock } from '../core/runtime.ts';
 import { type Flight, Flights } from './flights.ts';
+import { MeaningIndex } from './meaning/meaning-index.ts';
 import { MemoryTier } from './memory-tier.ts';
 import type { RecallOptions } from './options.ts';
 import { Savings } from './savings.ts';
@@ -35,10 +36,20 @@ export type Known =
   | { readonly kind: 'join'; readonly flight: Joinable }
   | { readonly kind: 'lead'; readonly lead: Lead };
 
+/** What a bark answers to, and all that must be equal before its words are compared. */
+export interface BarkWords {
+  readonly gate: string;
+  readonly words: string;
+}
+
+const GATES_MAX = 4_000;
+const BARKS_PER_GATE_MAX = 32;
+
 export class Recall implements AsyncDisposable {
   readonly #parts: RecallParts;
   readonly #memory: MemoryTier;
   readonly #flights = new Flights();
+  readonly #meaning = new MeaningIndex({ gatesMax: GATES_MAX, entriesPerGateMax: BARKS_PER_GATE_MAX });
   readonly savings = new Savings();
 
   constructor(parts: RecallParts) {
@@ -59,6 +70,15 @@ export class Recall implements AsyncDisposable {
   note(event: RecallEvent): void {
     this.savings.note(event);
     this.#parts.onEvent(event);
+  }
+
+  /** Variants of another question of this gate whose words mean the same: for barks, never for conversation. */
+  meant({ gate, words }: BarkWords): readonly Variant[] {
+    const nearest = this.#meaning.nearest(gate, words);
+    if (nearest === null) return [];
+    const variants = this.recalled(nearest.key);
+    if (variants.length === 0) this.#meaning.forget(nearest.key);
+    return variants;
   }
 
   /** Variants that this process holds, enough of them to be said again; empty otherwise. */
@@ -95,9 +115,13 @@ export class Recall implements AsyncDisposable {
     return { kind: 'lead', lead: this.#begin(key, heard) };
   }
 
-  /** Keeps a whole, unblemished reply. `ttlS`: the persona's own; null: the option's. */
-  keep(key: string, variant: Variant, ttlS: number | null): void {
+  /**
+   * Keeps a whole, unblemished reply. `ttlS`: the persona's own; null: the option's. `bark`: the words it may be found by in
+   * its gate; left out: by its key alone.
+   */
+  keep(key: string, variant: Variant, ttlS: number | null, bark: BarkWords | null = null): void {
     const seconds = ttlS ?? this.options.ttlS;
+    if (bark !== null) this.#meaning.note(bark.gate, bark.words, key);
     this.#remember(key, variant, seconds);
     this.#parts.shared?.keep(key, variant, {
       variantsMax: this.options.variantsMax,
