@@ -78,7 +78,7 @@ function suite(open: () => Promise<SharedTier>): void {
 
   it('gives what another gateway kept to all who ask at once', async () => {
     const variant = aVariant('I said so before.');
-    one.keep('lich:3', variant, 60);
+    one.keep('lich:3', variant, 60, null);
     while ((await other.board('lich:3', [], false, never).then(disposed)).kind !== 'variants')
       await turnOfLoop();
     const third = gateway(await open());
@@ -89,7 +89,7 @@ function suite(open: () => Promise<SharedTier>): void {
   });
 
   it('remembers here no longer than it may be said there', async () => {
-    one.keep('lich:4', aVariant('Gone in a blink.'), 1);
+    one.keep('lich:4', aVariant('Gone in a blink.'), 1, null);
     while ((await other.board('lich:4', [], false, never).then(disposed)).kind !== 'variants')
       await turnOfLoop();
     while (other.recalled('lich:4').length > 0) await turnOfLoop();
@@ -103,7 +103,7 @@ function suite(open: () => Promise<SharedTier>): void {
   });
 
   it('forgets at both what one is told to forget, except what the other remembers itself', async () => {
-    one.keep('ghoul:1', aVariant('Brains.'), 60);
+    one.keep('ghoul:1', aVariant('Brains.'), 60, null);
     while ((await other.board('ghoul:1', [], false, never).then(disposed)).kind !== 'variants')
       await turnOfLoop();
     await one.forget('ghoul', never);
