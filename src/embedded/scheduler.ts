@@ -374,7 +374,9 @@ export class Scheduler implements AsyncDisposable {
 
   /** The lines of the adapter whose turn it is, oldest first: those with a claim on the pass, and all. The context is set to it. */
   #turn(): { readonly awake: readonly Line[]; readonly all: readonly Line[] } {
-    const awake = this.#options.firstSentenceFirst
+    // With every sequence taken, whoever comes next waits for a tail to end: the sooner the better.
+    const mayRest = this.#options.firstSentenceFirst && this.#cache.hasFree;
+    const awake = mayRest
       ? wakeful(this.#running, this.#clock.monotonicMs(), this.#tailRestMs)
       : this.#running;
     const live = new Set(awake.map(adapterOf));
