@@ -123,7 +123,12 @@ export const planSchema = z.strictObject({
     .max(24)
     .default(24)
     .describe('Hours a day for which engines are paid: 24 unless something turns them off.'),
-  spare: z.int().min(0).max(1_000).default(1).describe('Engines beyond the load, so that one may die.'),
+  spare: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .optional()
+    .describe('Engines beyond the load, so that some may die; default: one for each fifty, at least one.'),
   cache: z.boolean().default(true).describe('Whether lines may be said again from the dialogue cache.'),
   cloud: cloudSchema.optional(),
   warmUpS: z

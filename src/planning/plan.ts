@@ -41,6 +41,7 @@ export interface Plan {
   readonly naive: NaiveRow;
 }
 
+const ENGINES_PER_SPARE = 50;
 /** So few players for so many engines that a line has one to itself. */
 const FEW_PLAYERS = 10;
 const FEW_ENGINES = 4;
@@ -96,19 +97,20 @@ export async function makePlan(
     ? { count: Math.max(1, Math.round(guess)), holds: false, result: alone }
     : await smallestThatHolds(guess, options.enginesMax, attempt);
   const engines = found.count * cells;
+  const spare = options.spare ?? Math.max(1, Math.ceil(engines / ENGINES_PER_SPARE));
   const figures = isTooSlow ? alone : await windowOf(found.count, options.settledS);
   return {
     input,
     cells,
     cellPlayers,
     engines,
-    spare: options.spare,
+    spare,
     holds: found.holds,
     isTooSlow,
     figures,
     young: found.result,
     linesPlayed,
-    cost: planCost(input, engines + options.spare, figures),
+    cost: planCost(input, engines + spare, figures),
     naive: naiveRow(naiveOf(input)),
   };
 }
