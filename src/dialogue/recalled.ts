@@ -81,6 +81,8 @@ export async function* tellRecalled(
       if (leaders === 0) note('miss', null);
       yield* leading(climb(), lead, told);
       keep(key, bark, request, scene, reply, told, parts);
+      // Kept first: whoever asks between the two finds the variant.
+      lead.landed();
       return;
     }
     if (found.kind === 'variants') {
@@ -149,7 +151,6 @@ async function* leading(
     else lead.said({ text: sentence.text, source: variantSourceOf(source) });
     yield sentence;
   }
-  lead.landed();
 }
 
 /** `apart`: what is said there cannot be said here, or time is nearly up. */
