@@ -10,6 +10,7 @@ import type { Readiness, Services } from './api/services.ts';
 import type { ShortWork } from './api/short-work.ts';
 import { type Cast, loadCast } from './cast/cast.ts';
 import { HeardLines } from './cast/heard-lines.ts';
+import { LineLearning } from './cast/line-learning.ts';
 import { ConversationMemory, extractiveSummary } from './cast/memory.ts';
 import { createPromptAssembler } from './cast/prompt.ts';
 import { lineCounts, lineRows, npcSummaries } from './cast/views.ts';
@@ -233,6 +234,7 @@ export async function createService(
     }),
   );
   const prefixCounts = new PrefixCounts();
+  const lines = new LineLearning({ cast, store: store.learnedLines, clock, log });
   const answerParts: AnswerParts = {
     cast,
     recall,
@@ -250,7 +252,7 @@ export async function createService(
     memory,
     clock,
     log,
-    sinks: [turnMetrics(metrics), turnLog(log), prefixCounts, ...(parts.simulated?.sinks ?? [])],
+    sinks: [turnMetrics(metrics), turnLog(log), prefixCounts, lines, ...(parts.simulated?.sinks ?? [])],
     tasks,
   };
 
@@ -298,6 +300,7 @@ export async function createService(
     }),
   );
   jobs.start();
+  tasks.tryStart('learn-lines', (signal) => lines.run(signal));
   tasks.tryStart('adapters', (signal) => adapters.publishDeclared(signal));
 
   const draining = new AbortController();
@@ -414,6 +417,7 @@ export async function createService(
     jobs,
     spending,
     adapters: adapters.admin,
+    lines,
     recall: openRecallDesk({ recall, recent: recentRecall, prefixes: prefixCounts, cast }),
     readiness,
     status: async () => {
