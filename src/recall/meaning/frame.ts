@@ -4,6 +4,7 @@
  * of what it denies. No grammar of English, only of short reports of events: where it does not understand, units stay as
  * they came, and the texts meet only when they are nearly the same words.
  */
+import { createHash } from 'node:crypto';
 import { CORE, type Draft, type Frame, MANNER, OWNER, TO_WHOM, WITHOUT } from './item.ts';
 import {
   ASKING,
@@ -20,7 +21,7 @@ import {
   VAGUE_WEIGHT,
 } from './little-words.ts';
 import { NEGATIONS, NEGATIVE_WORDS, PREPOSITIONS, SUBORDINATORS } from './markers.ts';
-import { type Tokens, tokensOf } from './tokens.ts';
+import { tokensOf } from './tokens.ts';
 import {
   beginsThing,
   isArticle,
@@ -37,11 +38,19 @@ import { inOrder } from './word-order.ts';
 /** "Can" weighs less than a verb, and too much to be left out. */
 const CAN_WEIGHT = 0.7;
 
-/** What a text says, or null when there is nothing to hold against another: no words, too many, or only empty ones. */
+/** Fewer known words than this share, and the text is of another language, whose order and denials nobody here can read. */
+const KNOWN_SHARE_MIN = 0.5;
+
+/**
+ * What a text says, or null when there is nothing to hold against another: no words, too many, only empty ones, or words
+ * that no list knows for the most part.
+ */
 export function frameOf(text: string): Frame | null {
   const tokens = tokensOf(text);
   if (tokens === null) return null;
-  const frame = new FrameReader(tokens).read();
+  const units = unitsOf(tokens.tokens);
+  if (units.filter(isKnown).length < KNOWN_SHARE_MIN * units.length) return null;
+  const frame = new FrameReader(units, tokens.isAsked).read();
   return frame.items.length === 0 ? null : frame;
 }
 
@@ -64,8 +73,8 @@ class FrameReader {
   #before: Unit | undefined;
   readonly #clauseDenials = new Map<number, number>();
 
-  constructor({ tokens, isAsked }: Tokens) {
-    let units = unitsOf(tokens).filter((unit) => unit.form !== 'please');
+  constructor(said: readonly Unit[], isAsked: boolean) {
+    let units = said.filter((unit) => unit.form !== 'please');
     const [first, second, third] = units;
     // "Could you lend me ten pairs?" asks for what "lend me ten pairs" does.
     const isRequest =
@@ -90,7 +99,8 @@ class FrameReader {
     const opensWithHere = /^(?:here|there)$/.test(this.#units[0]?.form ?? '');
     const items = inOrder(this.#items, opensWithHere);
     const told = { items, isPast: this.#isPast, isPresent: this.#isPresent };
-    return { ...told, key: JSON.stringify(told) };
+    const key = createHash('sha256').update(JSON.stringify(told)).digest('base64url');
+    return { ...told, key };
   }
 
   #take(unit: Unit, at: number): void {
@@ -280,11 +290,7 @@ class FrameReader {
   #takeWord(unit: Unit, next: Unit | undefined): void {
     const meaning = unit.meaning;
     const isLacking = unit.lemma === 'lack' && !unit.isOwner && !isArticle(this.#before);
-    const concepts = isLacking
-      ? ['verb/have']
-      : meaning === null
-        ? [`~${unit.lemma}`]
-        : [...meaning.concepts];
+    const concepts = isLacking ? ['verb/have'] : meaning === null ? [`~${unit.lemma}`] : meaning.concepts;
     if (isLacking) this.#denials += 1;
     const isMarker =
       meaning?.kinds.has('marker') === true && !meaning.kinds.has('verb') && !meaning.kinds.has('thing');
@@ -349,7 +355,7 @@ class FrameReader {
     const before = this.#before;
     if (before === undefined) return beginsThing(next);
     if (isArticle(before) || before.isOwner || Object.hasOwn(PREPOSITIONS, before.form)) return false;
-    if (before.meaning !== null && /^marker\//.test([...before.meaning.concepts][0] ?? ''))
+    if (before.meaning !== null && /^marker\//.test(before.meaning.concepts[0] ?? ''))
       return before.form === 'to';
     if (before.meaning?.kinds.has('quality') === true) return false;
     return !this.#items.some((item) => item.isVerb && item.clause === this.#clause);
@@ -431,4 +437,16 @@ class FrameReader {
       if (last !== undefined) last.denials += this.#denials;
     }
   }
+}
+
+function isKnown(unit: Unit): boolean {
+  return (
+    unit.meaning !== null ||
+    isEmptyUnit(unit) ||
+    [PRONOUNS, PREPOSITIONS, SUBORDINATORS, NEGATIVE_WORDS].some((list) => Object.hasOwn(list, unit.form)) ||
+    NEGATIONS.has(unit.form) ||
+    PAST_HELPERS.has(unit.form) ||
+    PRESENT_HELPERS.has(unit.form) ||
+    ASKING.has(unit.form)
+  );
 }

@@ -5,11 +5,14 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { meaningLikeness } from './calibrate.ts';
 import { CALIBRATED } from './calibrated.ts';
+import { frameOf } from './frame.ts';
 import { parseLabelled } from './labelled.ts';
 import { MeaningIndex } from './meaning-index.ts';
 
 const { scenes } = parseLabelled(readFileSync(path.join(import.meta.dirname, 'labelled.jsonl'), 'utf8'));
-const texts = scenes.flatMap(({ same, different }) => [...same, ...different.map(({ words }) => words)]);
+const texts = scenes
+  .flatMap(({ same, different }) => [...same, ...different.map(({ words }) => words)])
+  .filter((words) => frameOf(words) !== null);
 const someText = fc.constantFrom(...texts);
 const open = () => new MeaningIndex({ gatesMax: 8, entriesPerGateMax: 8 });
 const isMet = (score: number) => score >= CALIBRATED.threshold;
@@ -166,6 +169,22 @@ test('a key that is noted again moves, and of equals the last used is served', (
   assert.equal(index.nearest('b', 'he yawns')?.key, 'k');
   index.note('b', 'the broker yawns', 'later');
   assert.equal(index.nearest('b', 'he yawns')?.key, 'later');
+});
+
+test('words of another language are left to the exact key', () => {
+  const index = open();
+  for (const words of [
+    'Marta mata a Juan',
+    'a Marta mata Juan',
+    'der Spieler zieht ein Schwert',
+    'le joueur ne tire pas son épée',
+    'gracz wyciąga miecz',
+    'プレイヤーが剣を抜く',
+  ]) {
+    assert.equal(index.note('gate', words, words), false, words);
+    assert.equal(index.nearest('gate', words), null, words);
+  }
+  assert.equal(index.note('gate', 'Aldous Verrier draws a sword', 'name'), true, 'names are no language');
 });
 
 test('hostile text is held or refused, never thrown at', () => {

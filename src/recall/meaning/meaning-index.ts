@@ -46,7 +46,7 @@ export class MeaningIndex {
 
   /**
    * Remembers that `key` holds the bark for these words. False when nothing can be said about the words (none, over 240
-   * characters, over 40 words): then the key is not held. A key that is held already moves to these words.
+   * characters, over 40 words, most of them in no list: another language): then the key is not held. A key that is held already moves to these words.
    */
   note(gate: string, words: string, key: string): boolean {
     this.forget(key);

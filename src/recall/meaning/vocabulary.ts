@@ -9,7 +9,7 @@ import { VERBS } from './verbs.ts';
 export type WordKind = 'verb' | 'thing' | 'quality' | 'manner' | 'marker';
 
 export interface Meaning {
-  readonly concepts: ReadonlySet<string>;
+  readonly concepts: readonly string[];
   readonly kinds: ReadonlySet<WordKind>;
 }
 
@@ -22,7 +22,7 @@ export interface Phrase {
 }
 
 interface Draft {
-  readonly concepts: Set<string>;
+  readonly concepts: string[];
   readonly kinds: Set<WordKind>;
 }
 
@@ -34,8 +34,9 @@ function read(list: string, kind: WordKind): void {
     const [concept = '', forms = ''] = line.split(':');
     for (const form of forms.trim().split(/\s+/)) {
       const into = /[_~]/.test(form) ? phraseDrafts : words;
-      const draft = into.get(form) ?? { concepts: new Set(), kinds: new Set() };
-      draft.concepts.add(`${kind}/${concept}`);
+      const draft = into.get(form) ?? { concepts: [], kinds: new Set() };
+      const named = `${kind}/${concept}`;
+      if (!draft.concepts.includes(named)) draft.concepts.push(named);
       draft.kinds.add(kind);
       into.set(form, draft);
     }
