@@ -16,6 +16,8 @@ import type { LadderParts, Told, Walk } from './walk.ts';
 
 /** Engines stop this long before the deadline, so that a written line still leaves in time. */
 const WRITTEN_RESERVE_MS = 12;
+/** No engine says a word sooner: asking one would only cost it. */
+const FIRST_TOKEN_MIN_MS = 5;
 
 export class Ladder {
   readonly #parts: LadderParts;
@@ -71,7 +73,7 @@ export class Ladder {
     // What was left out below the rung that answers is not why it answers.
     const isFirst = plan.rungs[0]?.rung === 0;
     let cause: Cause | null = isBark || isFirst ? null : plan.cause;
-    if (!isBark && leftMs() <= 0) cause = 'timeout';
+    if (!isBark && leftMs() < FIRST_TOKEN_MIN_MS) cause = 'timeout';
     else if (!isBark && plan.rungs.length > 0) {
       using link = linkSignals(signal);
       using _deadline = clock.timer(leftMs(), () =>

@@ -16,6 +16,8 @@ interface MetricRow {
   readonly labels: readonly string[];
   /** The question an operator answers with it. */
   readonly question: string;
+  /** A gauge without labels stands at 0 before it is told anything, which for this one would be a claim. */
+  readonly isAbsentUntilTold?: true;
 }
 
 export const METRICS = {
@@ -105,9 +107,10 @@ export const METRICS = {
   },
   greenroom_recall_shared_reachable: {
     kind: 'gauge',
-    help: '1 while the shared tier of the dialogue cache answers, 0 while it does not; absent without one.',
+    help: '1 while the shared tier of the dialogue cache answers, 0 while it does not, or there is none.',
     labels: [],
     question: 'Do the gateways share their lines?',
+    isAbsentUntilTold: true,
   },
   greenroom_recall_shared_faults_total: {
     kind: 'counter',
@@ -350,8 +353,11 @@ export class Metrics implements Disposable {
     for (const [name, row] of Object.entries(METRICS)) {
       const base = { name, help: row.help, labelNames: [...row.labels], registers: [this.#registry] };
       if (row.kind === 'counter') this.#counters.set(name, new Counter(base));
-      else if (row.kind === 'gauge') this.#gauges.set(name, new Gauge(base));
-      else this.#histograms.set(name, new Histogram({ ...base, buckets: LATENCY_BUCKETS }));
+      else if (row.kind === 'gauge') {
+        const gauge = new Gauge(base);
+        if ('isAbsentUntilTold' in row) gauge.remove();
+        this.#gauges.set(name, gauge);
+      } else this.#histograms.set(name, new Histogram({ ...base, buckets: LATENCY_BUCKETS }));
     }
     this.#loopDelay.enable();
   }
