@@ -176,6 +176,21 @@ describe('the prefix store', { skip: modelMissing }, () => {
     assert.ok((await engine.metric(`${STORE}_evictions_total`)) > 0);
   });
 
+  it('keeps prefixes in sequences of their own where it is off', async () => {
+    await using engine = await startEngine({
+      sequences: 1,
+      prefixSequences: 1,
+      prefixStoreBytesMax: 0,
+      contextTokens: 512,
+    });
+    await ask(engine, persona(0), 'Hm?', 2);
+    // Somebody takes the one sequence for a talk too short to be kept.
+    await engine.client.completions.create({ model: MODEL_NAME, prompt: 'Who goes there?', max_tokens: 2 });
+    const { promptTokens, cachedTokens } = await ask(engine, persona(0), 'Ah?', 2);
+    assert.ok(cachedTokens > promptTokens * 0.8, `${cachedTokens} of ${promptTokens} tokens`);
+    assert.equal(await engine.metric(`${STORE}_entries`), 0);
+  });
+
   it('reuses nothing when told so, and the words begin the same', async () => {
     await using engine = await startEngine({ sequences: 2, contextTokens: 512 });
     await using without = await startEngine({ sequences: 2, contextTokens: 512, prefixReuse: false });

@@ -256,6 +256,7 @@ describe('Scheduler', () => {
       firstSentenceFirst: fc.boolean(),
       prefixReuse: fc.boolean(),
       prefixStoreBytesMax: fc.constantFrom(0, 150_000, 2_000_000),
+      prefixSequences: fc.nat(2),
       sequences: fc.integer({ min: 1, max: 8 }),
     });
     await fc.assert(
