@@ -16,7 +16,7 @@ import { plannedCast } from './planned-cast.ts';
 import { PlannedEngine, plannedNetwork } from './planned-engine.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { VirtualClock } from './virtual-clock.ts';
-import { type ByTier, LineSource, linesPerSecond, type PlannedLine, type Workload } from './workload.ts';
+import { LineSource, linesPerSecond, type PlannedLine, type Workload } from './workload.ts';
 
 export interface WindowOptions {
   readonly workload: Workload;
@@ -59,6 +59,7 @@ export interface WindowResult {
 const NEVER = new AbortController().signal;
 /** Players and the stop wait no longer than this for what is under way (ms). */
 const PATIENCE_MS = 180_000;
+const READY_POLL_MS = 100;
 const PLANNED_MODEL = 'planned-model';
 const CLOUD_ORIGIN = 'http://cloud.planned';
 const CONTEXT_TOKENS = 8_192;
@@ -99,23 +100,14 @@ export async function playWindow(options: WindowOptions, signal: AbortSignal): P
     },
     NEVER,
   );
-  const stop = async () => {
-    let isOver = false;
-    const done = service
-      .drain(() => 0)
-      .then(() => service[Symbol.asyncDispose]())
-      .finally(() => {
-        isOver = true;
-      });
-    done.catch(() => {});
-    await clock.run(() => isOver, PATIENCE_MS);
-    await done;
-  };
   try {
-    await clock.run(() => allReady(service), PATIENCE_MS);
+    await untilAllReady(service, clock);
     return await play(options, { service, clock, random, own }, signal);
   } finally {
-    await stop();
+    await passing(clock, async () => {
+      await service.drain(() => 0);
+      await service[Symbol.asyncDispose]();
+    });
   }
 }
 
@@ -178,6 +170,11 @@ async function play(options: WindowOptions, stage: Stage, signal: AbortSignal): 
   await clock.run(() => !isAsking && open === 0, warmUpMs + burstMs + PATIENCE_MS);
   signal.throwIfAborted();
   if (failures.length > 0) throw failures[0];
+  if (open > 0)
+    throw new ServiceError(
+      'internal',
+      `${open} planned lines have no end ${PATIENCE_MS} ms after the burst; tell us the seed and the numbers`,
+    );
   // Who is answered at once is done before the burst is over.
   const utilisation = ((busyAfterMs ?? busyMs()) - busyBeforeMs) / (burstMs * Math.max(1, own.length));
   return { engines: own.length, lines, played, utilisation: Math.min(1, utilisation), burstMs };
@@ -242,8 +239,31 @@ function sourceOf({ kind, engine }: DialogueOutcome['source']): LineResult['sour
 }
 
 /** The service says that it is ready with its first engine; a plan waits for all of them. */
-function allReady(service: Service): boolean {
-  return service.readiness().ready;
+async function untilAllReady(service: Service, clock: VirtualClock): Promise<void> {
+  const untilMonoMs = clock.monotonicMs() + PATIENCE_MS;
+  let missing = '';
+  while (clock.monotonicMs() < untilMonoMs) {
+    await clock.run(() => false, READY_POLL_MS);
+    const { engines } = await passing(clock, () => service.services.status());
+    const late = (engines as readonly { name: string; stage: string }[]).filter(
+      ({ stage }) => stage !== 'ready',
+    );
+    if (late.length === 0) return;
+    missing = late.map(({ name, stage }) => `${name} is ${stage}`).join(', ');
+  }
+  throw new ServiceError('internal', `planned engines did not start: ${missing}`);
+}
+
+/** Lets time pass while `work` needs it. */
+async function passing<Result>(clock: VirtualClock, work: () => Promise<Result>): Promise<Result> {
+  let isOver = false;
+  const done = work().finally(() => {
+    isOver = true;
+  });
+  done.catch(() => {});
+  await clock.run(() => isOver, PATIENCE_MS);
+  if (!isOver) throw new ServiceError('internal', `a planned service is stuck for ${PATIENCE_MS} ms`);
+  return await done;
 }
 
 function configOf({ engineClass, engines, cloud, hasRecall }: WindowOptions) {
@@ -300,11 +320,4 @@ function configOf({ engineClass, engines, cloud, hasRecall }: WindowOptions) {
 function tierIn(prompt: string): Tier {
   const [, tier] = /Neighbour ([1-4])-\d/.exec(prompt) ?? [];
   return (tier === undefined ? 1 : Number(tier)) as Tier;
-}
-
-/** Milliseconds to the first sentence by tier, for lines that an engine or the cache spoke. */
-export function timesByTier(lines: readonly LineResult[]): ByTier<readonly number[]> {
-  const of = (tier: Tier) =>
-    lines.flatMap((line) => (line.tier === tier && line.ttfsMs !== null ? [line.ttfsMs] : []));
-  return { 1: of(1), 2: of(2), 3: of(3), 4: of(4) };
 }
