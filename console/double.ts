@@ -9,6 +9,7 @@ import { extname, join, normalize } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AdapterState, adapterState, answerAdapters } from './double-adapters.ts';
 import { answerLines, type LineState, lineState } from './double-lines.ts';
+import { answerRecall, type RecallDouble, recallDouble } from './double-recall.ts';
 
 const DIST = join(import.meta.dirname, 'dist');
 const TYPES: Readonly<Record<string, string>> = {
@@ -41,6 +42,7 @@ export interface DoubleState {
   npcs: readonly { npc_id: string; name: string; kind: string; tier: number; summary: string }[];
   adapters: AdapterState;
   lines: LineState;
+  recall: RecallDouble;
   /** What every persona names; null: none. */
   personaAdapter: string | null;
   /** Dialogue bodies as they came. */
@@ -67,6 +69,7 @@ export function doubleState(): DoubleState {
     npcs: CAST,
     adapters: adapterState(),
     lines: lineState(),
+    recall: recallDouble(),
     personaAdapter: null,
     asked: [],
     onHangUp: () => undefined,
@@ -366,6 +369,7 @@ async function answer(state: DoubleState, request: IncomingMessage, response: Se
   if (path === '/v1/dialogue' && request.method === 'POST') return speak(state, request, response);
   if (await answerAdapters(state.adapters, request, url, response)) return;
   if (await answerLines(state.lines, request, url, response)) return;
+  if (await answerRecall(state.recall, request, url, response)) return;
   if (path === '/admin/v1/spending') return spend(state, request, response);
   if (path === '/admin/v1/status') {
     return json(response, 200, {

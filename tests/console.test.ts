@@ -17,6 +17,7 @@ import { EventStreamParser } from '../console/src/event-stream.ts';
 import { adapterTests, everyStage } from './console-adapters.ts';
 import { everyLine, lineTests } from './console-lines.ts';
 import { operatorTests } from './console-operator.ts';
+import { everyRecall, recallTests } from './console-recall.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const BROWSER = [
@@ -319,6 +320,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
     ...['persona', 'prompt', 'lines'].map((sheet) => `#/cast/${LICH}/${sheet}`),
     '#/compare',
     '#/lines',
+    '#/recall',
     '#/adapters',
     '#/jobs',
     '#/service',
@@ -328,6 +330,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
   const troubled = (): Partial<DoubleState> => ({
     adapters: everyStage(),
     lines: everyLine(),
+    recall: everyRecall(),
     filler: 'Hm.',
     spending: { off: true, callsInFlight: 1, isStoreAway: false, isForbidden: false },
     engines: [
@@ -400,6 +403,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
       if (view.startsWith('#/cast') && view.endsWith('lines')) await page.getByText('32 lines').waitFor();
       if (view === '#/compare') await hearAll(page, state);
       if (view === '#/lines') await openLine(page);
+      if (view === '#/recall') await page.getByText('cost nothing:').waitFor();
       if (view === '#/adapters') await openAndFail(page, state);
       if (view === '#/service') await page.getByText('Taken out after failures').waitFor();
       await look(view);
@@ -441,6 +445,7 @@ describe('the console', { skip: WITHOUT_BROWSER }, () => {
   describe('for an operator', () => operatorTests({ open, openDouble, say }));
   describe('of adapters', () => adapterTests({ open, openDouble, say }));
   describe('of lines', () => lineTests({ open, openDouble, say }));
+  describe('of the dialogue cache', () => recallTests({ open, openDouble, say }));
 
   const isGatewayThere =
     existsSync(join(ROOT, 'src/cli/serve.ts')) &&

@@ -10,6 +10,7 @@ import { CastPage } from './pages/cast.tsx';
 import { ComparePage } from './pages/compare.tsx';
 import { JobsPage } from './pages/jobs.tsx';
 import { LinesPage } from './pages/lines.tsx';
+import { RecallPage } from './pages/recall.tsx';
 import { ServicePage } from './pages/service.tsx';
 import { TalkPage } from './pages/talk.tsx';
 import { CastList } from './parts/cast-list.tsx';
@@ -28,10 +29,11 @@ import { type Scene, useTalk } from './use-talk.ts';
 import type { NpcSummary } from './wire.ts';
 
 /** Views of no NPC, which take the whole width. */
-const WHOLE: ReadonlySet<View> = new Set(['compare', 'lines', 'adapters', 'jobs', 'service']);
+const WHOLE: ReadonlySet<View> = new Set(['compare', 'lines', 'recall', 'adapters', 'jobs', 'service']);
 const TITLES: Readonly<Partial<Record<View, string>>> = {
   compare: 'Hear the difference',
   lines: 'Lines',
+  recall: 'Recall',
   adapters: 'Adapters',
   jobs: 'Jobs',
   service: 'Service',
@@ -93,6 +95,7 @@ export function Console() {
           {view === 'service' && <ServicePage live={live} onOff={onOff} keyGeneration={key.generation} />}
           {view === 'jobs' && <JobsPage jobs={jobs} npcs={npcs ?? []} />}
           {view === 'lines' && <LinesPage stamp={stamp} hasKey={key.key !== null} />}
+          {view === 'recall' && <RecallPage stamp={stamp} npcs={npcs ?? []} />}
           {view === 'adapters' && <AdaptersPage stamp={stamp} keyGeneration={key.generation} live={live} />}
           {view === 'compare' && (
             <ComparePage

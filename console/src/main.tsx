@@ -13,6 +13,7 @@ import './styles/jobs.css';
 import './styles/compare.css';
 import './styles/adapters.css';
 import './styles/lines.css';
+import './styles/recall.css';
 
 const root = document.getElementById('root');
 if (root)

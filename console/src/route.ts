@@ -1,6 +1,6 @@
 /**
  * The address as a place in the console: `#/talk/<npc>`, `#/cast/<npc>/<sheet>`, `#/compare/<npc>`, `#/lines`,
- * `#/adapters`, `#/jobs`, `#/service`. Anything else is the start.
+ * `#/recall`, `#/adapters`, `#/jobs`, `#/service`. Anything else is the start.
  */
 import { useSyncExternalStore } from 'react';
 
@@ -9,7 +9,7 @@ export type Sheet = (typeof SHEETS)[number];
 
 /** Of an NPC each. */
 export type CastView = 'talk' | 'cast';
-const VIEWS = ['talk', 'cast', 'compare', 'lines', 'adapters', 'jobs', 'service'] as const;
+const VIEWS = ['talk', 'cast', 'compare', 'lines', 'recall', 'adapters', 'jobs', 'service'] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Route {

@@ -20,6 +20,7 @@ const VIEWS: readonly { readonly view: View; readonly name: string }[] = [
   { view: 'cast', name: 'Cast' },
   { view: 'compare', name: 'Compare' },
   { view: 'lines', name: 'Lines' },
+  { view: 'recall', name: 'Recall' },
   { view: 'adapters', name: 'Adapters' },
   { view: 'jobs', name: 'Jobs' },
   { view: 'service', name: 'Service' },
