@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { AdapterLease, ResolvedAdapter } from '../core/adapter.ts';
 import type { DialogueContext, DialogueEvent, DialogueRequest } from '../core/dialogue.ts';
-import { variantOf } from '../recall/variant.ts';
+import { type Variant, variantOf } from '../recall/variant.ts';
 import { broken, hear, request, say, type World, world } from '../testing/dialogue-world.ts';
 import { answer } from './answer.ts';
 
@@ -140,6 +141,59 @@ test('an edited persona forgets nothing and says nothing of before', async () =>
   const parts = { ...made.parts, cast, recallKey: { ...made.parts.recallKey, cast } };
   const { outcome } = await hear({ ...made, parts }, by('p2'));
   assert.equal(outcome.source.kind, 'engine', 'the version is the same, the content is not');
+});
+
+test('after a swap of the adapter nothing of before is said again', async () => {
+  let generation = 1;
+  const adapters = {
+    resolve: () => ({ id: `lich@${generation}`, engineName: `lich@${generation}-00000000`, generation }),
+    want: () => Promise.resolve(null),
+    lease: (adapter: ResolvedAdapter) => ({
+      adapter,
+      address: { engineName: adapter.engineName } as AdapterLease['address'],
+      lost: () => {},
+      [Symbol.dispose]: () => {},
+    }),
+  };
+  const made = await open(numbered, { adapter: 'lich', adapters });
+  const before = await hear(made, by('p1'));
+  assert.equal(before.outcome.source.adapter, 'lich@1');
+  assert.equal((await hear(made, by('p2'))).outcome.source.kind, 'cache');
+  generation = 2;
+  const after = await hear(made, by('p3'));
+  assert.equal(after.outcome.source.kind, 'engine');
+  assert.equal(after.outcome.source.adapter, 'lich@2');
+});
+
+test('what the base said for an adapter that was not there is not kept', async () => {
+  const made = await open(numbered, { adapter: 'lich' });
+  await hear(made, by('p1'));
+  await hear(made, by('p2'));
+  assert.equal(made.engine.requests.length, 2);
+});
+
+test('where two questions had one key, the guard would still keep every secret', async (t) => {
+  const made = await open(() => say('The bell is my heart, since you ask so kindly. '));
+  const { recall } = made;
+  const recalled = recall.recalled.bind(recall);
+  const keep = recall.keep.bind(recall);
+  t.mock.method(recall, 'recalled', () => recalled('vey:same'));
+  t.mock.method(recall, 'keep', (_key: string, ...rest: [Variant, number | null]) =>
+    keep('vey:same', ...rest),
+  );
+  const told = await hear(made, by('p1', { facts: [{ key: 'quest.bell', value: 3 }] }));
+  assert.match(told.outcome.sentences.join(' '), /bell is my heart/);
+  const other = await hear(made, by('p2'));
+  assert.doesNotMatch(other.outcome.sentences.join(' '), /bell is my heart/);
+});
+
+test('a cache without room costs no answer', async () => {
+  const made = await open(numbered, { recall: { memoryBytesMax: 0 } });
+  for (const player of ['p1', 'p2']) {
+    const { outcome } = await hear(made, by(player));
+    assert.equal(outcome.source.kind, 'engine');
+  }
+  assert.equal(made.recall.state.bytes, 0);
 });
 
 test('a persona that says so is never said again', async () => {
