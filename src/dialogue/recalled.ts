@@ -68,7 +68,8 @@ export async function* tellRecalled(
     note('hit', again.took);
     return yield* replay(again, request, scene, reply, told, parts.clock, signal);
   }
-  const bark = isBark(request) && recall.options.barksByMeaning ? { gate, words: scene.playerText } : null;
+  const bark =
+    recall.options.barksByMeaning && isBark(request, scene) ? { gate, words: scene.playerText } : null;
   const meant = bark === null ? null : choose(recall.meant(bark), scene, reply, parts.heard);
   if (meant !== null) {
     note('meaning_hit', meant.took);
@@ -102,9 +103,10 @@ export async function* tellRecalled(
   yield* climb();
 }
 
-/** What happened, said in words: no talk, and no part of one. */
-function isBark({ trigger, conversationId, context }: DialogueRequest): boolean {
-  return trigger !== undefined && conversationId === undefined && context.history.length === 0;
+/** What happened, said in words of the language that meaning can be read in: no talk, and no part of one. */
+function isBark({ trigger, conversationId, context }: DialogueRequest, { persona }: Scene): boolean {
+  const isTalk = conversationId !== undefined || context.history.length > 0;
+  return trigger !== undefined && !isTalk && /^en(?:-|$)/i.test(persona.voice.language);
 }
 
 /** The variant that all who hear it now heard longest ago, or never, and that may be said to them now. */

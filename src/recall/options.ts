@@ -41,7 +41,7 @@ export const recallOptionsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Whether a bark (a `trigger` with words) may be said again for other words that mean the same, where persona, mood and facts are equal. Conversation never is.',
+      'Whether a bark (a `trigger` with words) may be said again for other words that mean the same, where persona, mood and facts are equal. English only; conversation never is.',
     ),
   shared: sharedRecallOptionsSchema
     .prefault({})

@@ -42,7 +42,8 @@ export interface BarkWords {
   readonly words: string;
 }
 
-const GATES_MAX = 4_000;
+/** A bark takes about a kilobyte. */
+const GATES_MAX = 1_000;
 const BARKS_PER_GATE_MAX = 32;
 
 export class Recall implements AsyncDisposable {
