@@ -96,5 +96,6 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+if (bars.length === 0) throw new Error(`nothing was measured in ${limitMs / 1_000} s, so nothing is written`);
 for (const { name, value, bound, holds } of bars) console.log(`${name}: ${value} (${bound}: ${holds})`);
 console.log(`written: ${flags.out}, after ${Math.round((performance.now() - startedMs) / 1_000)} s`);
