@@ -9,7 +9,7 @@ import type { EngineClass } from './engine-classes.ts';
 import { figuresOf, type WindowFigures } from './figures.ts';
 import { type NaiveInput, type NaiveRow, naiveRow, SEEDS_ASSUMPTIONS } from './naive.ts';
 import type { PlanInput } from './options.ts';
-import { smallestThatHolds } from './search.ts';
+import { smallestThatHolds, type Trial } from './search.ts';
 import { playWindow } from './window.ts';
 import { barksOf, linesPerDialogue, linesPerSecond, type Workload } from './workload.ts';
 
@@ -29,7 +29,7 @@ export interface Plan {
   readonly spare: number;
   /** False: not even `enginesMax` engines in a cell were enough, and the figures are of so many. */
   readonly holds: boolean;
-  /** Not even a line with an engine to itself is in time: more engines do not help, and the figures are of those few lines. */
+  /** Not even a line with an engine to itself is in time: more engines do not help; the figures are of lines that hardly waited. */
   readonly isTooSlow: boolean;
   /** With caches as old as `settledS`. */
   readonly figures: WindowFigures;
@@ -46,8 +46,8 @@ const ENGINES_PER_SPARE = 50;
 const FEW_PLAYERS = 10;
 const FEW_ENGINES = 4;
 const FEW_S = 60;
-/** Below this share of busy time (0..1) waiting is not why a line is late. */
-const IDLE = 0.5;
+/** Below this share of busy time (0..1) waiting is not why lines are late. */
+const IDLE = 0.3;
 
 /** Rejects with the signal's reason when it aborts. */
 export async function makePlan(
@@ -85,20 +85,21 @@ export async function makePlan(
       inTime: Math.min(1, ...result.tiers.map(({ inTime }) => inTime)),
       holds: result.holds,
     });
-    return { holds: result.holds, result };
+    return { holds: result.holds, isHopeless: !result.holds && result.utilisation < IDLE, result };
   };
   const guess = guessEngines(workload, engineClass);
   const alone = await windowOf(FEW_ENGINES, options.warmUpS, {
     players: Math.min(cellPlayers, FEW_PLAYERS),
     burstS: FEW_S,
   });
-  const isTooSlow = !alone.holds && alone.utilisation < IDLE;
-  const found = isTooSlow
+  const isSlowAlone = alone.tiers.some(({ ttfsP50Ms, limitMs }) => ttfsP50Ms !== null && ttfsP50Ms > limitMs);
+  const found: Trial<WindowFigures> = isSlowAlone
     ? { count: Math.max(1, Math.round(guess)), holds: false, result: alone }
     : await smallestThatHolds(guess, options.enginesMax, attempt);
   const engines = found.count * cells;
   const spare = options.spare ?? Math.max(1, Math.ceil(engines / ENGINES_PER_SPARE));
-  const figures = isTooSlow ? alone : await windowOf(found.count, options.settledS);
+  const isTooSlow = isSlowAlone || found.isHopeless === true;
+  const figures = isSlowAlone ? alone : await windowOf(found.count, options.settledS);
   return {
     input,
     cells,

@@ -12,7 +12,7 @@ export function planAsText(plan: Plan): readonly string[] {
     `${options.players.toLocaleString('en-US')} players, ${options.dialoguesPerPlayerHour} dialogues of ${options.turnsMean} turns an hour each, barks beside them: ${fixed(meanPerSecond)} lines a second, ${fixed(meanPerSecond * options.burstFactor)} in a burst.`,
     '',
     plan.isTooSlow
-      ? `Too slow: on ${engineClass.name} (${engineClass.machine}, ${engineClass.model}) a line with an engine to itself is late, so no number of them holds; what follows is of a few players alone. Take a faster class, or allow more with --first-sentence-ms.`
+      ? `Too slow: on ${engineClass.name} (${engineClass.machine}, ${engineClass.model}) lines are late that wait for nobody, so no number of them holds; what follows is of engines that are mostly idle. Take a faster class, or allow more with --first-sentence-ms.`
       : plan.holds
         ? `${plan.engines} × ${engineClass.name} (${engineClass.machine}, ${engineClass.model}), and ${plan.spare} spare.`
         : `Not enough: even ${plan.engines} × ${engineClass.name} (${engineClass.machine}, ${engineClass.model}) do not hold; what follows is of so many.`,

@@ -27,3 +27,13 @@ test('when none holds, the most that may be tried is what is told', async () => 
   const found = await smallestThatHolds(3, 20, async (count) => ({ holds: false, result: count }));
   assert.deepEqual(found, { count: 20, holds: false, result: 20 });
 });
+
+test('a search that is hopeless ends where that was seen', async () => {
+  const tried: number[] = [];
+  const found = await smallestThatHolds(4, 100, async (count) => {
+    tried.push(count);
+    return { holds: false, isHopeless: count >= 6, result: count };
+  });
+  assert.equal(found.count, 6);
+  assert.deepEqual(tried, [4, 6]);
+});

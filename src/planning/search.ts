@@ -5,17 +5,20 @@
 export interface Trial<Result> {
   readonly count: number;
   readonly holds: boolean;
+  /** It does not hold, and more would not make it. Left out: more may. */
+  readonly isHopeless?: boolean;
   readonly result: Result;
 }
 
 /**
- * Resolves to the smallest count in 1..`countMax` that holds, or, when none does, to the trial of `countMax`. `attempt`
+ * Resolves to the smallest count in 1..`countMax` that holds, or, when none does, to the trial of `countMax` or the first
+ * that is hopeless. `attempt`
  * rejects with the signal's reason when the caller has given up.
  */
 export async function smallestThatHolds<Result>(
   guess: number,
   countMax: number,
-  attempt: (count: number) => Promise<{ readonly holds: boolean; readonly result: Result }>,
+  attempt: (count: number) => Promise<Omit<Trial<Result>, 'count'>>,
 ): Promise<Trial<Result>> {
   const tryIt = async (count: number): Promise<Trial<Result>> => ({ count, ...(await attempt(count)) });
   let trial = await tryIt(Math.min(countMax, Math.max(1, Math.round(guess))));
@@ -34,7 +37,7 @@ export async function smallestThatHolds<Result>(
   } else {
     while (!trial.holds) {
       below = trial.count;
-      if (trial.count >= countMax) return trial;
+      if (trial.count >= countMax || trial.isHopeless === true) return trial;
       trial = await tryIt(Math.min(countMax, Math.max(trial.count + 1, Math.ceil(trial.count * 1.5))));
     }
     best = trial;
