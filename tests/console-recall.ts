@@ -35,7 +35,14 @@ export function everyRecall(): RecallDouble {
     prefix: { prompt_tokens: 631_000, cached_tokens: 542_660, cached_share: 0.86 },
     npcs,
     npcs_known: 240,
-    options: { variants_max: 4, variants_min: 2, ttl_s: 86_400, join_equal: true, shared_wait_ms: 2 },
+    options: {
+      variants_max: 4,
+      variants_min: 2,
+      ttl_s: 86_400,
+      join_equal: true,
+      barks_by_meaning: true,
+      shared_wait_ms: 2,
+    },
   });
 }
 

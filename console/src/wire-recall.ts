@@ -56,6 +56,7 @@ export interface RecallStatus {
     readonly variants_min: number;
     readonly ttl_s: number;
     readonly join_equal: boolean;
+    readonly barks_by_meaning?: boolean;
     readonly shared_wait_ms: number | null;
   };
 }

@@ -52,6 +52,7 @@ export const recallSchema = z.object({
     variants_min: z.number(),
     ttl_s: z.number(),
     join_equal: z.boolean(),
+    barks_by_meaning: z.boolean(),
     shared_wait_ms: z.number().nullable(),
   }),
 });
@@ -99,6 +100,7 @@ export function recallBody(report: RecallReport): WireRecall {
       variants_min: rules.variantsMin,
       ttl_s: rules.ttlS,
       join_equal: rules.joinEqual,
+      barks_by_meaning: rules.barksByMeaning,
       shared_wait_ms: rules.sharedWaitMs,
     },
   };

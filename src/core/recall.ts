@@ -69,6 +69,7 @@ export interface RecallRules {
   readonly variantsMin: number;
   readonly ttlS: number;
   readonly joinEqual: boolean;
+  readonly barksByMeaning: boolean;
   /** Milliseconds that a request waits for the shared tier; null: there is none. */
   readonly sharedWaitMs: number | null;
 }

@@ -21,7 +21,8 @@ const NO_PREFIX = new PrefixCounts().total;
 export function openRecallDesk({ recall, recent, prefixes, cast }: RecallDeskParts): RecallDesk {
   return {
     report(npcsMax): RecallReport {
-      const { enabled, memoryBytesMax, variantsMax, variantsMin, ttlS, joinEqual, shared } = recall.options;
+      const { enabled, memoryBytesMax, variantsMax, variantsMin, ttlS, joinEqual, barksByMeaning, shared } =
+        recall.options;
       const { state, savings } = recall;
       const saved = savings.byNpc();
       const asked = new Set(saved.map(({ npcId }) => npcId));
@@ -36,6 +37,7 @@ export function openRecallDesk({ recall, recent, prefixes, cast }: RecallDeskPar
           variantsMin,
           ttlS,
           joinEqual,
+          barksByMeaning,
           sharedWaitMs: state.isSharedReachable === null ? null : shared.waitMs,
         },
         state,

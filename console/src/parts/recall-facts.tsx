@@ -78,12 +78,10 @@ export function RecallRules({ status: { options, prefix } }: { status: RecallSta
       <dd>{lifetime(options.ttl_s)}</dd>
       <dt>Equal questions at once</dt>
       <dd>{options.join_equal ? 'share one answer' : 'each gets its own'}</dd>
+      <dt>Barks of equal meaning</dt>
+      <dd>{options.barks_by_meaning ? 'share answers' : 'stay apart'}</dd>
       <dt>Prompts of generated lines</dt>
-      <dd>
-        {prefix.cached_share === null
-          ? 'none yet'
-          : `${percent(prefix.cached_share)} of their tokens were read before`}
-      </dd>
+      <dd>{prefix.cached_share === null ? 'none yet' : `${percent(prefix.cached_share)} read before`}</dd>
     </dl>
   );
 }
