@@ -234,7 +234,13 @@ export async function createService(
     }),
   );
   const prefixCounts = new PrefixCounts();
-  const lines = new LineLearning({ cast, store: store.learnedLines, clock, log });
+  const lines = new LineLearning({
+    cast,
+    store: store.learnedLines,
+    clock,
+    log,
+    options: config.lineLearning,
+  });
   const answerParts: AnswerParts = {
     cast,
     recall,
@@ -358,6 +364,8 @@ export async function createService(
       }
     }
     observeRecall(metrics, recall.state);
+    metrics.gauge('greenroom_lines_counted', {}, lines.state.counted);
+    metrics.gauge('greenroom_lines_learned', {}, lines.state.learned);
     metrics.gauge('greenroom_jobs_running', {}, jobs.running);
     metrics.gauge('greenroom_paid_engines_off', {}, spending.isOff ? 1 : 0);
     metrics.gauge('greenroom_ready', {}, readiness().ready ? 1 : 0);

@@ -2,9 +2,11 @@
  * The configuration: one strict schema, put together from the options that each part exports. Types, validation, the
  * JSON schema for editors and docs/reference/config.md all come from here. Defaults stand nowhere else.
  */
+
 import { z } from 'zod';
 import { adaptersOptionsSchema } from '../adapters/options.ts';
 import { embeddingModelsSchema, pathsSchema, visionSchema } from '../api/short-work-options.ts';
+import { lineLearningOptionsSchema } from '../cast/line-learning-options.ts';
 import { voicesOptionsSchema } from '../dialogue/voices-options.ts';
 import { embeddedOptionsSchema } from '../embedded/options.ts';
 import type { DriverDefinition } from '../engines/driver.ts';
@@ -264,6 +266,9 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('LoRA adapters: where they are kept, how they come to engines.'),
   voices: voicesOptionsSchema,
+  lineLearning: lineLearningOptionsSchema
+    .prefault({})
+    .describe('Generated lines that players heard often and well are offered for the written pool.'),
   recall: recallOptionsSchema.prefault({}).describe('The dialogue cache: lines that are said again.'),
   temperature: z
     .number()

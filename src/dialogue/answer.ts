@@ -130,7 +130,7 @@ export async function* answer(
       });
     }
     const code = failure === null ? 'client_closed' : ServiceError.from(failure).code;
-    const done = { guardHits: reply.guardHits, attempts: told.attempts };
+    const done = { guardHits: reply.guardHits, attempts: told.attempts, heard: [...reply.committed] };
     record(request, scene, outcome, { ...done, error: outcome === null ? code : null }, parts);
   }
 }
@@ -141,7 +141,7 @@ function record(
   request: DialogueRequest,
   scene: Scene,
   outcome: DialogueOutcome | null,
-  done: Pick<Turn, 'guardHits' | 'attempts' | 'error'>,
+  done: Pick<Turn, 'guardHits' | 'attempts' | 'error' | 'heard'>,
   parts: AnswerParts,
 ): void {
   const { version: personaVersion, monster_type: kind } = scene.persona;

@@ -118,6 +118,18 @@ export const METRICS = {
     labels: ['fault'],
     question: 'Why do the gateways not share their lines?',
   },
+  greenroom_lines_counted: {
+    kind: 'gauge',
+    help: 'Generated lines whose hearings are counted in memory.',
+    labels: [],
+    question: 'Is the written pool learning?',
+  },
+  greenroom_lines_learned: {
+    kind: 'gauge',
+    help: 'Lines that were learned, approved, and serve.',
+    labels: [],
+    question: 'What did the written pool learn?',
+  },
   greenroom_prefix_prompt_tokens_total: {
     kind: 'counter',
     help: 'Prompt tokens that engines were sent, by NPC (the first 200 asked for; the rest are `other`).',
