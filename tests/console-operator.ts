@@ -77,12 +77,12 @@ interface Cloud {
   running(): number;
 }
 
-async function listModel(response: ServerResponse, id: string): Promise<void> {
+export async function listModel(response: ServerResponse, id: string): Promise<void> {
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify({ object: 'list', data: [{ id, object: 'model' }] }));
 }
 
-function speak(response: ServerResponse, text: string): void {
+export function speak(response: ServerResponse, text: string): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   for (const data of [
     { choices: [{ index: 0, delta: { content: text } }] },

@@ -7,10 +7,15 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type RecallDouble, recallDouble, recallNpc } from '../console/double-recall.ts';
+import { startChatServer } from '../src/testing/chat-server.ts';
 import { type DoorHarness, doorHarness } from '../src/testing/door-harness.ts';
 import { aRecallHouse, type RecallHouse } from '../src/testing/recall-desk.ts';
-import type { ConsoleBrowser } from './console-operator.ts';
+import { type ConsoleBrowser, listModel, speak } from './console-operator.ts';
+import { type Gateway, startGateway } from './gateway-process.ts';
 
+/** It names no adapter: one that is named and missing would keep its lines out of the cache. */
+const NPC = 'human_brass_merchant';
+const LINE = 'The bell has not rung since the flood.';
 const DIST = join(import.meta.dirname, '../console/dist');
 
 /** An evening with everything in it that the page can show, long and hostile names too. */
@@ -53,7 +58,51 @@ async function aStage(t: TestContext): Promise<{ door: DoorHarness; house: Recal
   return { door, house };
 }
 
-export function recallTests({ open, openDouble }: ConsoleBrowser): void {
+/** The real gateway before a small true engine that costs money. */
+async function aPaidHouse(t: TestContext): Promise<Gateway> {
+  const server = await startChatServer(async (body, response) => {
+    if (!('messages' in body)) return listModel(response, 'big');
+    speak(response, LINE);
+  });
+  t.after(() => server[Symbol.asyncDispose]());
+  const tier = { rungs: ['cloud'], fillerAfterMs: 0, deadlineMs: 60_000 };
+  const gateway = await startGateway({
+    config: {
+      engines: { cloud: { kind: 'openai-compatible', baseUrl: server.origin, model: 'big', isPaid: true } },
+      tiers: { '1': tier, '2': tier, '3': tier, '4': tier },
+      spending: { prices: [{ model: 'big', effectiveFrom: '2026-01-01', inputUsd: 2, outputUsd: 10 }] },
+    },
+  });
+  t.after(() => gateway[Symbol.asyncDispose]());
+  await gateway.untilReady();
+  return gateway;
+}
+
+export function recallTests({ open, openDouble, say }: ConsoleBrowser): void {
+  test('what one player paid for another hears for nothing, and the page says so; then it is forgotten', async (t) => {
+    const gateway = await aPaidHouse(t);
+    const askAs = async (name: string): Promise<string> => {
+      const page = await open(t, `${gateway.url}/#/talk/${NPC}`);
+      await page.getByText('as the persona sets it').click();
+      await page.getByLabel('Player name').fill(name);
+      await say(page, 'Has the bell rung?');
+      const margin = page.getByRole('complementary', { name: 'Where this reply came from' });
+      await margin.waitFor();
+      return (await margin.textContent()) ?? '';
+    };
+    assert.match(await askAs('Ada'), /Generated/);
+    assert.doesNotMatch(await askAs('Bob'), /Generated/);
+    const page = await open(t, `${gateway.url}/#/recall`);
+    await page.getByText('of the lines of the last minute cost nothing: 1 of 2.').waitFor();
+    assert.equal(await page.locator('.recall-saved dd').nth(1).textContent(), '$0.0021');
+    assert.equal(await page.getByText('Your own machine charges nothing').count(), 0);
+    await page.getByText('1 answer to 1 question').waitFor();
+    await page.getByRole('button', { name: /^Forget what/ }).click();
+    await page.getByRole('button', { name: 'Forget it' }).click();
+    await page.getByText('0 answers to 0 questions').waitFor();
+    assert.match(await askAs('Cid'), /Generated/);
+  });
+
   test('an empty cache says what brings hits, and figures come by themselves when lines do', async (t) => {
     const { door, house } = await aStage(t);
     const page = await open(t, `${door.url}/#/recall`);
@@ -61,6 +110,9 @@ export function recallTests({ open, openDouble }: ConsoleBrowser): void {
     await page.getByText('Nothing was said again yet.').waitFor();
     await page.getByText('None. This gateway remembers for itself.').waitFor();
     assert.equal(await page.locator('.recall-table').count(), 0);
+    house.heard('vey', 'bypass');
+    await page.getByText('No line of the last minute was for the cache.').waitFor();
+    await page.getByText('1 line was not for the cache: nobody had said a word').waitFor();
     house.heard('ilse', 'miss');
     house.heard('ilse', 'hit');
     house.heard('ilse', 'hit');

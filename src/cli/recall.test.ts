@@ -36,6 +36,11 @@ describe('greenroom recall', () => {
     assert.match(out, /No shared tier: this gateway remembers for itself\./);
   });
 
+  it('says why lines pass the cache by', async () => {
+    house.heard('vey', 'bypass');
+    assert.match((await run('show')).out, /^No line of the last 1 min was for the cache: 1 without words/);
+  });
+
   it('shows what was saved and who says most again', async () => {
     house.heard('ilse', 'miss');
     house.heard('ilse', 'hit', 2_500);
@@ -46,7 +51,7 @@ describe('greenroom recall', () => {
     house.keep('vey', 'who');
     const { out } = await run('show');
     assert.match(out, /^50 % of the lines of the last 1 min cost nothing now\./);
-    assert.match(out, /1 said again, 1 joined, 2 generated, 0 not for the cache\./);
+    assert.match(out, /1 said again, 1 joined, 2 generated, 1 not for the cache\./);
     assert.match(out, /Saved: \$0\.0025, 1\.2 s of waiting, 430 tokens\./);
     assert.match(out, /90 % had been read before/);
     assert.match(

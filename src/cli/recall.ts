@@ -68,7 +68,9 @@ function linesOf(seen: WireRecall): readonly string[] {
   const minutes = Math.max(1, Math.round(recent.window_s / 60));
   return [
     recent.hit_share === null
-      ? 'Nobody asked for a line in the last minutes.'
+      ? recent.bypassed === 0
+        ? 'Nobody asked for a line in the last minutes.'
+        : `No line of the last ${minutes} min was for the cache: ${recent.bypassed} without words, without their adapter, or by personas that say "off".`
       : `${percent(recent.hit_share)} of the lines of the last ${minutes} min cost nothing now.`,
     asked === 0
       ? 'Nothing is saved yet: a line is kept when it was generated, and said again to whoever asks the same.'

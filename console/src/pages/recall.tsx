@@ -80,8 +80,9 @@ function HowHitsCome() {
         same, with the same facts, mood and history, hears it at once and it costs nothing.
       </p>
       <p>
-        Hits come by themselves when many players open a talk with the same words: offer them as choices, send
-        only facts that matter here, and try it now: ask somebody the same thing twice in two new talks.
+        Hits come by themselves when many players open a talk with the same words: offer them as choices, and
+        send only facts that matter here. To try it now, ask somebody the same in two new talks with two
+        player names: nobody is told the same twice.
       </p>
     </div>
   );

@@ -13,7 +13,14 @@ export function RecallNow({ status }: { status: RecallStatus }) {
     <div className="recall-now">
       <div className="recall-share">
         {asked === 0 ? (
-          <p className="recall-quiet">Nobody asked for a line in {last}.</p>
+          <>
+            <p className="recall-quiet">
+              {recent.bypassed === 0
+                ? `Nobody asked for a line in ${last}.`
+                : `No line of ${last} was for the cache.`}
+            </p>
+            <Bypassed amount={recent.bypassed} />
+          </>
         ) : (
           <>
             <p className="recall-figure">{percent(recent.hit_share)}</p>
@@ -23,9 +30,9 @@ export function RecallNow({ status }: { status: RecallStatus }) {
             </p>
             <p className="hint">
               {count(recent.hits)} said again, {count(recent.joined)} shared with somebody who asked the same
-              at that moment, {count(recent.misses)} generated
-              {recent.bypassed > 0 && `; ${count(recent.bypassed)} more were not for the cache`}.
+              at that moment, {count(recent.misses)} generated.
             </p>
+            <Bypassed amount={recent.bypassed} />
           </>
         )}
       </div>
@@ -53,6 +60,17 @@ export function RecallNow({ status }: { status: RecallStatus }) {
         </p>
       </div>
     </div>
+  );
+}
+
+/** Lines that were not asked of the cache, and why that may be: an operator who wonders looks here first. */
+function Bypassed({ amount }: { amount: number }) {
+  if (amount === 0) return null;
+  return (
+    <p className="hint">
+      {count(amount)} {amount === 1 ? 'line was' : 'lines were'} not for the cache: nobody had said a word,
+      the NPC’s adapter is not there, its persona says “off”, or an operator tried a version.
+    </p>
   );
 }
 
