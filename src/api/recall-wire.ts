@@ -8,7 +8,11 @@ const tally = {
   hits: z.number().describe('Lines said again.'),
   joined: z.number().describe('Lines shared with somebody who asked the same at that moment.'),
   misses: z.number().describe('Lines that had to be generated.'),
-  bypassed: z.number().describe('Lines that may not be cached: barks, tries, personas that say so.'),
+  bypassed: z
+    .number()
+    .describe(
+      'Lines that may not be cached: without words, without their adapter, tries, personas that say so.',
+    ),
   hit_share: share.describe('(hits + joined) / (hits + joined + misses); null while there is none.'),
 };
 const savedSchema = z.object({

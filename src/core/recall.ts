@@ -41,7 +41,7 @@ export interface RecallTally {
   readonly hits: number;
   readonly joined: number;
   readonly misses: number;
-  /** Lines that may not be cached: barks, operators' tries, personas that say so. */
+  /** Lines that may not be cached: without words, without their adapter, operators' tries, personas that say so. */
   readonly bypassed: number;
 }
 
