@@ -484,3 +484,27 @@ test('a rung that is left out below the one that answers is no cause', async () 
   const { outcome } = await hear(made);
   assert.deepEqual([outcome.source.rung, outcome.source.cause], [0, undefined]);
 });
+
+test('an engine that has no sentence by the time of the first one gives way to a written line', async () => {
+  const silent = new Promise<void>(() => {});
+  const made = await world(() => [{ say: 'The bells ' }, { wait: silent }], { firstSentenceMs: 60 });
+  const { outcome } = await hear(made);
+  assert.equal(outcome.source.kind, 'written');
+  assert.equal(outcome.source.cause, 'timeout');
+  assert.ok(outcome.timing.totalMs < 8_000, 'long before the deadline');
+});
+
+test('after its first sentence an engine has the whole deadline', async () => {
+  const { clock } = realRuntime;
+  const made = await world(
+    () => [
+      { say: 'The bells rang for nobody. They' },
+      { wait: clock.sleep(80, never) },
+      { say: ' will ring again for you. ' },
+    ],
+    { firstSentenceMs: 60 },
+  );
+  const { outcome } = await hear(made);
+  assert.equal(outcome.sentences.length, 2);
+  assert.equal(outcome.source.kind, 'engine');
+});

@@ -67,13 +67,17 @@ export class Ladder {
     const { clock, spending } = this.#parts;
     const deadlineMonoMs = request.receivedMonoMs + scene.deadlineMs - WRITTEN_RESERVE_MS;
     const leftMs = () => deadlineMonoMs - clock.monotonicMs();
+    const sentenceMonoMs = request.receivedMonoMs + scene.firstSentenceMs - WRITTEN_RESERVE_MS;
+    const sentenceLeftMs = () =>
+      (reply.committed.length === 0 ? sentenceMonoMs : deadlineMonoMs) - clock.monotonicMs();
     const plan = planLadder(scene.policy, this.poolsOf(request, scene), { mayPay: !spending.isOff });
     // A bark is what the written pools are made for: no player waits for a model to shout "Over there!".
     const isBark = scene.playerText === '';
     // What was left out below the rung that answers is not why it answers.
     const isFirst = plan.rungs[0]?.rung === 0;
     let cause: Cause | null = isBark || isFirst ? null : plan.cause;
-    if (!isBark && leftMs() < FIRST_TOKEN_MIN_MS) cause = 'timeout';
+    let isLate = false;
+    if (!isBark && sentenceLeftMs() < FIRST_TOKEN_MIN_MS) cause = 'timeout';
     else if (!isBark && plan.rungs.length > 0) {
       using link = linkSignals(signal);
       using _deadline = clock.timer(leftMs(), () =>
@@ -83,6 +87,18 @@ export class Ladder {
           }),
         ),
       );
+      using _sentence =
+        scene.firstSentenceMs === scene.deadlineMs
+          ? null
+          : clock.timer(sentenceLeftMs(), () => {
+              isLate = reply.committed.length === 0;
+              if (isLate)
+                link.abort(
+                  new ServiceError('deadline_exceeded', `no sentence within ${scene.firstSentenceMs} ms`, {
+                    details: { phase: 'sentence' },
+                  }),
+                );
+            });
       const script = this.#parts.prompts.script(request, scene, remembered, link.signal);
       const walk: Walk = {
         request,
@@ -90,8 +106,8 @@ export class Ladder {
         reply,
         told,
         script,
-        deadlineMonoMs,
         leftMs,
+        sentenceLeftMs,
         deadOrigins: new Set(),
         droppedOrigins: new Set(),
         hasWaited: false,
@@ -109,7 +125,8 @@ export class Ladder {
     }
     if (signal.aborted) throw signal.reason;
     if (cause === null && reply.committed.length > 0) return;
-    if (cause === 'timeout' && reply.committed.length > 0 && leftMs() < SECOND_TRY_MIN_MS) {
+    // The sentence that an engine had begun when its time was up may have been whole: it stands alone.
+    if (cause === 'timeout' && reply.committed.length > 0 && (isLate || leftMs() < SECOND_TRY_MIN_MS)) {
       told.finishReason = 'deadline';
       told.source = { ...(told.source as Source), cause };
       return;

@@ -166,8 +166,12 @@ async function* joining(
   signal: AbortSignal,
 ): AsyncGenerator<SpokenSentence, 'landed' | 'lost' | 'apart'> {
   using link = linkSignals(signal);
-  const leftMs = request.receivedMonoMs + scene.deadlineMs - JOIN_RESERVE_MS - clock.monotonicMs();
-  using _deadline = clock.timer(Math.max(0, leftMs), () => link.abort(LATE));
+  const leftMs = (limitMs: number) =>
+    Math.max(0, request.receivedMonoMs + limitMs - JOIN_RESERVE_MS - clock.monotonicMs());
+  using _deadline = clock.timer(leftMs(scene.deadlineMs), () => link.abort(LATE));
+  using _sentence = clock.timer(leftMs(scene.firstSentenceMs), () => {
+    if (reply.committed.length === 0) link.abort(LATE);
+  });
   const following = flight.follow(reply.committed.length, link.signal);
   try {
     for (;;) {

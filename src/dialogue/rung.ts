@@ -23,6 +23,9 @@ import type { LadderParts, Walk } from './walk.ts';
 /** Below this much time a second try would only be cut off. */
 export const SECOND_TRY_MIN_MS = 400;
 
+/** Half of the lines that are given a place late still come in time. */
+const PLACE_PERCENTILE = 0.5;
+
 interface Chosen {
   readonly replica: Replica;
   readonly prompt: AssembledPrompt;
@@ -128,7 +131,7 @@ async function choose(
     adapter,
     promptTokens: prompt.promptTokens,
     priority: request.priority,
-    deadlineLeftMs: walk.leftMs(),
+    deadlineLeftMs: walk.sentenceLeftMs(),
     isLast: rungsBelow === 0,
     exclude: failed,
     excludeOrigins: deadOrigins,
@@ -171,7 +174,7 @@ function ask(
         player: request.context.playerId ?? null,
         source: request.source ?? 'local',
         budget: budgetOf(chosen),
-        deadlineMonoMs: walk.deadlineMonoMs,
+        deadlineMonoMs: clock.monotonicMs() + placeLeftMs(chosen, walk),
       },
       {
         clock,
@@ -213,6 +216,13 @@ function ask(
     return { speak: (within: AbortSignal) => leased(otherHeld, say(within)), onWon: won };
   };
   return hedged(speaker(replica, held), afterMs, second, clock, signal);
+}
+
+/** A place that comes later than this leaves no time for the first sentence, by what is learned of the engine. */
+function placeLeftMs({ pace }: Replica, { sentenceLeftMs, reply }: Walk): number {
+  const leftMs = sentenceLeftMs();
+  if (reply.committed.length > 0) return leftMs;
+  return leftMs - Math.min(leftMs, pace.firstTokenPercentileMs(PLACE_PERCENTILE) ?? 0);
 }
 
 /** Gives the lease back when the events have ended; they are begun at once. */

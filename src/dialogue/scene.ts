@@ -26,6 +26,8 @@ export interface Scene {
   /** All who hear it, as heard-lines.ts knows them; at least one. */
   readonly listeners: readonly string[];
   readonly deadlineMs: number;
+  /** By when the first sentence must be out; at most `deadlineMs`. */
+  readonly firstSentenceMs: number;
   readonly reply: ReplyScene;
   /** What the written lines are chosen by. */
   spoken(cause: Cause | null, committed: readonly string[]): SpokenScene;
@@ -67,6 +69,7 @@ export function setScene(request: DialogueRequest, parts: SceneParts): Scene {
   const others = context.listeners ?? [];
   const listeners = listenerKeys(playerId, others, persona.id);
   const trigger = request.trigger ?? null;
+  const deadlineMs = request.deadlineMs ?? policy.deadlineMs;
   const isCombat = trigger !== null && COMBAT_TRIGGERS.includes(trigger);
   return {
     persona,
@@ -76,7 +79,8 @@ export function setScene(request: DialogueRequest, parts: SceneParts): Scene {
     context,
     playerText,
     listeners,
-    deadlineMs: request.deadlineMs ?? policy.deadlineMs,
+    deadlineMs,
+    firstSentenceMs: Math.min(deadlineMs, policy.firstSentenceMs ?? deadlineMs),
     reply: {
       guard: guardOf(persona, npcName),
       revealedSecrets: revealedSecretIndices(persona, context),

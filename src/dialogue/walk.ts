@@ -52,8 +52,9 @@ export interface Walk {
   readonly reply: Reply;
   readonly told: Told;
   readonly script: Script;
-  readonly deadlineMonoMs: number;
   readonly leftMs: () => number;
+  /** Until the first sentence must be out; once it is, as `leftMs`. */
+  readonly sentenceLeftMs: () => number;
   /** Hosts that did not answer: a lower rung at the same host is not tried. */
   readonly deadOrigins: Set<string>;
   /** Hosts that dropped one connection, which may be one that was kept too long; a second one is no accident. */

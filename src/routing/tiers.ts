@@ -16,6 +16,15 @@ export const tierSchema = z
       .min(1)
       .max(120_000)
       .describe('Milliseconds for a whole answer when the request names no deadline_ms.'),
+    firstSentenceMs: z
+      .int()
+      .min(1)
+      .max(120_000)
+      .nullable()
+      .default(null)
+      .describe(
+        'Milliseconds to the first sentence: when an engine has none by then, or is foretold to have none, a written line is said in its place, so that a late good line does not hold up those that could still be in time. null: only deadlineMs counts.',
+      ),
     fillerAfterMs: z
       .int()
       .min(0)
@@ -31,7 +40,7 @@ export const tierSchema = z
 export type TierPolicy = z.infer<typeof tierSchema>;
 
 /** A tier of which the file may name any part: what it leaves out keeps the default. */
-function tier(policy: Omit<TierPolicy, 'rungs' | 'model'>) {
+function tier(policy: Omit<TierPolicy, 'rungs' | 'model' | 'firstSentenceMs'>) {
   const { shape } = tierSchema;
   return tierSchema
     .extend({

@@ -131,6 +131,7 @@ export async function world(
     /** The store keeps nothing before this. */
     storeAnswers?: Promise<void>;
     fillerAfterMs?: number;
+    firstSentenceMs?: number;
     maxQueued?: number;
     spare?: ScriptedEngine;
     spareReady?: boolean;
@@ -233,6 +234,7 @@ export async function world(
       '3': {
         ...tiers['3'],
         fillerAfterMs: options.fillerAfterMs ?? 0,
+        firstSentenceMs: options.firstSentenceMs ?? null,
         rungs: options.spare === undefined ? ['local'] : ['local', 'spare'],
       },
     },

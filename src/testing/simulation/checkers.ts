@@ -116,8 +116,9 @@ function* answersInTime({ heard, scenario }: Evidence): Iterable<string> {
       yield `${nameOf(each)} took ${tookMs.toFixed(1)} ms of ${deadlineMs} ms (allowance ${allowanceMs} ms)`;
     const first = each.events.find(({ event }) => event.type === 'sentence');
     const firstMs = (first?.atMonoMs ?? 0) - each.request.receivedMonoMs;
-    if (each.pausedMs === 0 && firstMs > deadlineMs + timersLateMs(scenario))
-      yield `${nameOf(each)} heard nothing for ${firstMs.toFixed(1)} ms of ${deadlineMs} ms`;
+    const limitMs = Math.min(deadlineMs, tiers[accepted.tier].firstSentenceMs ?? deadlineMs);
+    if (each.pausedMs === 0 && firstMs > limitMs + timersLateMs(scenario))
+      yield `${nameOf(each)} heard nothing for ${firstMs.toFixed(1)} ms of ${limitMs} ms`;
   }
 }
 

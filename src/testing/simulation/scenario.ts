@@ -203,6 +203,8 @@ function chooseBlows(
 function chooseConfig(engines: Scenario['engines'], isPooled: boolean, random: SeededRandom): Config {
   const names = engines.map(({ name }) => name);
   const pools = isPooled ? ['pooled', ...names.slice(2)] : names;
+  const hurry = random.fork('first sentence');
+  const firstSentenceMs = hurry.chance(0.3) ? Math.round(hurry.spread(50, 3_000)) : null;
   const rungs = () => (random.chance(0.7) ? pools : pools.toReversed());
   const cap = () => (random.chance(0.3) ? { dailyUsd: random.spread(0.001, 0.1) } : {});
   return configSchema.parse({
@@ -222,7 +224,7 @@ function chooseConfig(engines: Scenario['engines'], isPooled: boolean, random: S
       ]),
     ),
     ...(isPooled ? { pools: { pooled: { engines: names.slice(0, 2) } } } : {}),
-    tiers: { 1: { rungs: rungs() }, 2: { rungs: rungs() }, 3: { rungs: rungs() }, 4: { rungs: rungs() } },
+    tiers: Object.fromEntries([1, 2, 3, 4].map((tier) => [tier, { rungs: rungs(), firstSentenceMs }])),
     routing: {
       hedging: random.chance(0.4)
         ? { enabled: true, percentile: random.pick([0.5, 0.9]), maxShare: 1, paid: random.chance(0.5) }
