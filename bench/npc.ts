@@ -32,7 +32,8 @@ const { values: flags } = parseArgs({
 });
 const limitMs = flags.quick ? 48_000 : Number(flags.minutes) * 60_000;
 const seed = Number(flags.seed);
-const found = findSides(flags.sides);
+const trace = readTrace(flags.trace);
+const found = findSides(flags.sides, trace.header.firstSentenceMs);
 const sides = found.filter((side): side is Side => !isAbsent(side));
 const absent = found.filter(isAbsent);
 for (const { key, name, reason } of absent) console.log(`${key} ${name} is absent: ${reason}`);
@@ -44,8 +45,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 const late = AbortSignal.timeout(limitMs + (flags.quick ? 0 : 45_000));
 const signal = AbortSignal.any([interrupt.signal, late]);
 const startedMs = performance.now();
-
-const trace = readTrace(flags.trace);
 
 let bars: readonly Bar[] = [];
 function keep(material: Material): void {

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { parse, stringify } from 'yaml';
 import { configSchema } from '../../src/config/schema.ts';
 import { startProgram } from '../load/program.ts';
+import type { TraceHeader } from '../npc-trace/trace.ts';
 import type { RunningSide, Side } from './side.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
@@ -96,15 +97,34 @@ export function plainSide(): Side {
   };
 }
 
-export function shippedSide(): Side {
+/** Milliseconds that a written line has to reach the client's socket. */
+const FIRST_SENTENCE_MARGIN_MS = 100;
+
+/** As it ships, told by when the trace wants a first sentence: what a studio writes for its own game. */
+export function shippedSide(firstSentenceMs: TraceHeader['firstSentenceMs']): Side {
+  const shipped = withWholePaths(parse(readFileSync(SHIPPED, 'utf8')) as Plain);
+  const tiers = shipped['tiers'] as Readonly<Record<string, Plain>>;
+  const config = {
+    ...shipped,
+    tiers: Object.fromEntries(
+      ([1, 2, 3, 4] as const).map((tier) => [
+        tier,
+        { ...tiers[tier], firstSentenceMs: firstSentenceMs[tier] - FIRST_SENTENCE_MARGIN_MS },
+      ]),
+    ),
+  };
   return {
     key: 'e',
     name: 'greenroom',
     door: 'dialogue',
     useEvents: true,
-    settings: 'examples/body-broker/greenroom.yaml as it ships',
+    settings: `examples/body-broker/greenroom.yaml as it ships, with firstSentenceMs by tier at the trace's times less ${FIRST_SENTENCE_MARGIN_MS} ms`,
     versions: {},
-    start: (folder) => startGreenroom(SHIPPED, folder),
+    start(folder) {
+      const file = path.join(folder, 'greenroom.yaml');
+      writeFileSync(file, stringify(config));
+      return startGreenroom(file, folder);
+    },
   };
 }
 

@@ -1,3 +1,4 @@
+/** The search for a capacity and the order of its windows, on curves that are known. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -1,9 +1,12 @@
 /** The five sides of the NPC comparison in their order: what is installed, and what is absent with the reason. */
+import type { TraceHeader } from '../npc-trace/trace.ts';
 import { plainSide, shippedSide } from './greenroom.ts';
 import { gatewaySide, llamaServerSide, ollamaSide } from './rivals.ts';
 import { type FoundSide, SIDE_KEYS, type SideKey } from './side.ts';
 
-const FIND: Readonly<Record<SideKey, () => FoundSide>> = {
+type FirstSentenceMs = TraceHeader['firstSentenceMs'];
+
+const FIND: Readonly<Record<SideKey, (firstSentenceMs: FirstSentenceMs) => FoundSide>> = {
   a: llamaServerSide,
   b: ollamaSide,
   c: gatewaySide,
@@ -12,12 +15,12 @@ const FIND: Readonly<Record<SideKey, () => FoundSide>> = {
 };
 
 /** Those named by `wanted`, as `a,e`; all without it. Throws on a letter that names none. */
-export function findSides(wanted: string | undefined): FoundSide[] {
+export function findSides(wanted: string | undefined, firstSentenceMs: FirstSentenceMs): FoundSide[] {
   const keys = wanted?.split(',') ?? SIDE_KEYS;
   return keys.map((key) => {
     const find = FIND[key as SideKey];
     if (find === undefined)
       throw new Error(`--sides names "${key}"; expected some of ${SIDE_KEYS.join(',')}`);
-    return find();
+    return find(firstSentenceMs);
   });
 }
