@@ -158,8 +158,7 @@ export async function createService(
       log,
       onEvent: (event) => {
         recordAdapterEvent(metrics, event);
-        // A line that waited for its adapter reads its prefix itself.
-        if (event.type === 'loaded' && event.payer !== 'interactive') warm?.adapterLoaded(event.id);
+        if (event.type === 'resident') warm?.adaptersAt(event.engine, event.ids);
       },
       onOperationEnd: (kind, outcome) =>
         metrics.count('greenroom_adapter_operations_total', { kind, outcome }),

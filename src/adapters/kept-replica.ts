@@ -182,7 +182,7 @@ export class KeptReplica {
     this.#parts.onEvent({
       type: 'resident',
       engine: this.name,
-      count: names.length,
+      ids: resident.map(({ id }) => id),
       bytes: resident.reduce((sum, { bytes }) => sum + bytes, 0),
       isThrashing: this.#isThrashing,
     });
@@ -273,8 +273,6 @@ export class KeptReplica {
       place.move('resident', null);
       this.#restsUntilMonoMs = nowMonoMs + REST_LOADS * place.loadMs;
       const { loadMs, verifyMs, payer, id } = place;
-      // Whoever hears that it is loaded finds it resident.
-      this.announce();
       this.#parts.onEvent({ type: 'loaded', engine: this.name, id, payer, loadMs, verifyMs });
       this.#parts.log.info('adapter.resident', {
         engine: this.name,

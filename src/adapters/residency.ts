@@ -262,7 +262,7 @@ export class Residency implements AdapterKeeper, AsyncDisposable {
     });
     kept.end(new ServiceError('engine_unavailable', `the connection to ${name} is over`));
     kept.replica.setResident(new Set());
-    this.#parts.onEvent({ type: 'resident', engine: name, count: 0, bytes: 0, isThrashing: false });
+    this.#parts.onEvent({ type: 'resident', engine: name, ids: [], bytes: 0, isThrashing: false });
     this.#wake();
   }
 

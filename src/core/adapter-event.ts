@@ -28,7 +28,8 @@ export type AdapterEvent =
   | {
       readonly type: 'resident';
       readonly engine: string;
-      readonly count: number;
+      /** `name@version` of each. */
+      readonly ids: readonly string[];
       readonly bytes: number;
       readonly isThrashing: boolean;
     }

@@ -85,13 +85,15 @@ test('an adapter that has come is warmed with its personas, under its lease', as
       return { adapter: resolved, address, lost: () => {}, [Symbol.dispose]: giveBack };
     },
   });
-  warm.adapterLoaded('ghoul@1');
+  warm.adaptersAt('local', ['ghoul@1']);
   assert.equal(made.parts.tasks.size, 0, 'nobody speaks with it');
-  warm.adapterLoaded('lich@7');
+  warm.adaptersAt('local', ['ghoul@1', 'lich@7']);
   await settled();
   assert.deepEqual(results, ['local warmed']);
   assert.equal(made.engine.requests[0]?.adapter?.engineName, resolved.engineName);
   assert.equal(held, 0);
+  warm.adaptersAt('local', ['lich@7']);
+  assert.equal(made.parts.tasks.size, 0, 'it was there before');
 });
 
 const never = new AbortController().signal;

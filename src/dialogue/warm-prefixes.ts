@@ -58,6 +58,8 @@ export class WarmPrefixes {
   /** Prefix at replica → until when it is warm, monotonic ms. */
   readonly #warmUntil = new LruCache<string, number>({ maxEntries: KNOWN_MAX });
   readonly #waiting = new Set<string>();
+  /** By engine: what answered there last. */
+  readonly #adapters = new Map<string, ReadonlySet<string>>();
   #isWorking = false;
 
   constructor(parts: WarmPrefixParts) {
@@ -85,8 +87,14 @@ export class WarmPrefixes {
     return this.#isWorking ? 'warming' : 'cold';
   }
 
-  /** An adapter has come to an engine: those who speak with it are warmed there. `id` is `name@version`. */
-  adapterLoaded(id: string): void {
+  /** These adapters, `name@version`, answer at the engine now: who speaks with a new one is warmed. */
+  adaptersAt(engine: string, ids: readonly string[]): void {
+    const before = this.#adapters.get(engine) ?? new Set();
+    this.#adapters.set(engine, new Set(ids));
+    for (const id of ids) if (!before.has(id)) this.#adapterCame(id);
+  }
+
+  #adapterCame(id: string): void {
     const name = id.slice(0, id.lastIndexOf('@'));
     let count = 0;
     for (const { id: npcId, model } of this.#parts.cast.npcs.values()) {

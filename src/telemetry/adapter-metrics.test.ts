@@ -15,7 +15,7 @@ test('what happens to adapters is counted', async () => {
     { type: 'swapped', engine, isThrashing: false },
     { type: 'lost', engine, id },
     { type: 'unloaded', engine, id, reason: 'not published' },
-    { type: 'resident', engine, count: 3, bytes: 4_096, isThrashing: true },
+    { type: 'resident', engine, ids: ['lich@7', 'ghoul@1', 'zombie@1'], bytes: 4_096, isThrashing: true },
     { type: 'wanted', priority: 'interactive', absence: null, waitedMs: 0 },
     { type: 'wanted', priority: 'interactive', absence: 'loading', waitedMs: 800 },
   ];

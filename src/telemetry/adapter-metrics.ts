@@ -24,7 +24,7 @@ export function recordAdapterEvent(metrics: Metrics, event: AdapterEvent): void 
       return;
     case 'resident': {
       const { engine } = event;
-      metrics.gauge('greenroom_adapters_resident', { engine }, event.count);
+      metrics.gauge('greenroom_adapters_resident', { engine }, event.ids.length);
       metrics.gauge('greenroom_adapter_bytes', { engine }, event.bytes);
       metrics.gauge('greenroom_adapter_thrashing', { engine }, event.isThrashing ? 1 : 0);
       return;
