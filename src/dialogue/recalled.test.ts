@@ -187,6 +187,18 @@ test('where two questions had one key, the guard would still keep every secret',
   assert.doesNotMatch(other.outcome.sentences.join(' '), /bell is my heart/);
 });
 
+test('what is being said while it is to be forgotten is not kept', async () => {
+  const gate = Promise.withResolvers<void>();
+  const made = await open((call) => [...(call === 0 ? [{ wait: gate.promise }] : []), ...numbered(call)]);
+  const leader = events(made, by('p1'), never);
+  await heardAny(made);
+  await made.recall.forget('vey', never);
+  gate.resolve();
+  await leader;
+  const { outcome } = await hear(made, by('p2'));
+  assert.equal(outcome.source.kind, 'engine');
+});
+
 test('a cache without room costs no answer', async () => {
   const made = await open(numbered, { recall: { memoryBytesMax: 0 } });
   for (const player of ['p1', 'p2']) {

@@ -81,7 +81,7 @@ export async function* tellRecalled(
       using lead = found.lead;
       if (leaders === 0) note('miss', null);
       yield* leading(climb(), lead, told);
-      keep(key, bark, request, scene, reply, told, parts);
+      if (!lead.isForgotten) keep(key, bark, request, scene, reply, told, parts);
       // Kept first: whoever asks between the two finds the variant.
       lead.landed();
       return;

@@ -11,6 +11,8 @@ export class Flight {
   readonly #onEnd: () => void;
   #end: 'landed' | 'lost' | null = null;
   #joiners = 0;
+  /** Whether what it says was to be forgotten while it was being said. */
+  isForgotten = false;
   #changed = Promise.withResolvers<void>();
 
   constructor(onEnd: () => void) {
@@ -88,6 +90,12 @@ export class Flights {
   /** The flight of this key; null: nobody generates it. */
   of(key: string): Flight | null {
     return this.#flights.get(key) ?? null;
+  }
+
+  /** What is being said for this NPC (null: for everybody) is not to be kept. */
+  forget(npcId: string | null): void {
+    for (const [key, flight] of this.#flights)
+      if (npcId === null || key.startsWith(`${npcId}:`)) flight.isForgotten = true;
   }
 
   /** A new flight that the caller leads. Call only where `of` gave null, and dispose it. */

@@ -27,6 +27,8 @@ export interface Joinable {
 
 /** The right and duty to generate: each sentence is told, then `landed`, or disposing says that it is lost. */
 export interface Lead extends Disposable {
+  /** An operator had it forgotten meanwhile: it is not to be kept. */
+  readonly isForgotten: boolean;
   said(sentence: FlownSentence): void;
   landed(): void;
 }
@@ -133,6 +135,7 @@ export class Recall implements AsyncDisposable {
   /** Forgets what an NPC said (null: everybody), here and in the shared tier. Resolves to how many keys this process held. */
   async forget(npcId: string | null, signal: AbortSignal): Promise<number> {
     const count = this.#memory.forget(npcId);
+    this.#flights.forget(npcId);
     await this.#parts.shared?.forget(npcId, signal);
     return count;
   }
@@ -164,11 +167,14 @@ export class Recall implements AsyncDisposable {
 const UNKNOWN_SOURCE = { engine: '', model: null, modelVersion: null, adapter: null } as const;
 
 /** A generation that nobody joins. */
-const SOLO: Lead = { said: () => {}, landed: () => {}, [Symbol.dispose]: () => {} };
+const SOLO: Lead = { isForgotten: false, said: () => {}, landed: () => {}, [Symbol.dispose]: () => {} };
 
 /** Joiners here hear it from the flight, those elsewhere through the lease. */
 function both(flight: Flight, lease: FlightLease): Lead {
   return {
+    get isForgotten() {
+      return flight.isForgotten;
+    },
     said: (sentence) => {
       flight.said(sentence);
       lease.said(sentence.text, sentence.source);
