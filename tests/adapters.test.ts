@@ -25,6 +25,7 @@ const CONFIG = {
     published: { 'declared@1': { from: path.join(FIXTURES, 'amber') } },
   },
   tiers: { '1': patient, '2': patient, '3': patient, '4': patient },
+  routing: { budgets: { gapMs: 20_000 } },
 };
 
 interface Spoken extends Reply {
