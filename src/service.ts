@@ -206,6 +206,7 @@ export async function createService(
     written: createWritten((scene) => cast.lines.pick(scene, heard)),
     prompts,
     onPrefix: (key, engine) => warmPrefixes.noted(key, engine),
+    onCold: (npcId) => warmPrefixes.hint(npcId),
     spending,
     hedges: new HedgeAllowance(config.routing.hedging),
     options: config.routing,

@@ -78,8 +78,8 @@ export const SOURCES: Readonly<Record<Exclude<keyof TraceShape, 'seed' | 'player
  * crowd enemy has to be quicker than a boss who thinks.
  */
 export const FIRST_SENTENCE_MS: Readonly<Record<TraceTier, number>> = {
-  1: 1_000,
-  2: 1_500,
-  3: 2_000,
-  4: 3_000,
+  1: 2_000,
+  2: 2_500,
+  3: 3_000,
+  4: 4_000,
 };

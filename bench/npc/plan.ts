@@ -45,9 +45,9 @@ export interface Walls {
 /** A higher load needs less time for as many lines. */
 export const WALLS: Walls = {
   warmUpMs: 7_000,
-  searchMs: 14_000,
-  roundMs: [16_000, 12_000, 8_000],
-  repeatsMs: 12_000,
+  searchMs: 24_000,
+  roundMs: [30_000, 24_000, 20_000],
+  repeatsMs: 20_000,
   quickMs: 3_000,
 };
 const MULTIPLES: readonly number[] = [1, 2, 3];
@@ -58,7 +58,7 @@ const QUICK_LINES_PER_SECOND = 1.5;
 const FIRST_LINES_PER_SECOND = 0.5;
 const LEAST_LINES_PER_SECOND = 0.05;
 /** Of the time limit, shared by the sides; what is not known by then stays coarse. */
-const SEARCH_SHARE = 0.27;
+const SEARCH_SHARE = 0.6;
 /** A quick run asks the side that matters first, and on a busy machine leaves out what no longer fits. */
 const QUICK_SIDE_MS = 10_000;
 /** Sides whose capacity a bar divides are searched closer than those that stand beside. */
@@ -66,7 +66,7 @@ const CLOSE: ReadonlySet<SideKey> = new Set(['a', 'e']);
 const REPEATS: readonly number[] = [0, 0.3, 0.6];
 const RIVALS: readonly SideKey[] = ['a', 'b', 'c'];
 /** What a start, a warm-up and the ends of three windows took at most, so that a round is not begun in vain (ms). */
-const START_ALLOWANCE_MS = 35_000;
+const START_ALLOWANCE_MS = 90_000;
 
 export async function runCourse(course: Course, signal: AbortSignal): Promise<Material> {
   return await new Running(course, signal).run();
@@ -80,6 +80,8 @@ class Running {
   readonly #repeats: { readonly repeats: number; readonly window: Window }[] = [];
   /** Sides that broke while they were at work, and why. */
   readonly #broken = new Map<SideKey, string>();
+  /** Sides that were started with the published trace: they stay, idle, while others work. */
+  readonly #runners = new Map<SideKey, Runner>();
   #baseSpeed: number | null = null;
 
   constructor(course: Course, signal: AbortSignal) {
@@ -88,6 +90,14 @@ class Running {
   }
 
   async run(): Promise<Material> {
+    try {
+      return await this.#play();
+    } finally {
+      for (const runner of this.#runners.values()) await runner[Symbol.asyncDispose]();
+    }
+  }
+
+  async #play(): Promise<Material> {
     const { isQuick, rounds, speeds } = this.#course;
     if (isQuick) return await this.#quick();
     if (speeds === null) await this.#search();
@@ -235,8 +245,13 @@ class Running {
     if (this.#broken.has(side.key)) return;
     const { stretch, untilMs } = this.#warmUp(trace);
     const room = { fromMs: untilMs, untilMs: trace.header.durationMs };
-    const { folder, say } = this.#course;
-    await using runner = new Runner(side, { trace, warmUp: stretch, room, offsetMs, folder }, this.#signal);
+    const { folder, say, isQuick } = this.#course;
+    const isMain = trace === this.#course.trace;
+    const runner =
+      (isMain ? this.#runners.get(side.key) : undefined) ??
+      new Runner(side, { trace, warmUp: isQuick ? stretch : null, room, offsetMs, folder }, this.#signal);
+    if (isMain) this.#runners.set(side.key, runner);
+    await using _other = isMain ? null : runner;
     try {
       await work(runner);
     } catch (error) {

@@ -13,6 +13,9 @@ import { Cursor, entriesOf, type Part, type Stretch, saysOf, type Window } from 
 /** What an engine needs to notice that its clients left (llama-server looks once a second). */
 const SETTLE_MS = 1_200;
 const AFTER_LAST_MS = 200;
+const GREETING = 'Well met, stranger.';
+/** About what a cold prompt of this model takes on two cores. */
+const GREETING_EVERY_MS = 3_500;
 
 export interface WindowOptions {
   readonly part: string;
@@ -23,8 +26,8 @@ export interface WindowOptions {
 
 export interface RunnerOptions {
   readonly trace: Trace;
-  /** The stretch that warms every start. */
-  readonly warmUp: Stretch;
+  /** The stretch that warms every start; null: a greeting to everybody, one after another, so that every prefix was read once. */
+  readonly warmUp: Stretch | null;
   /** Where windows are taken from. */
   readonly room: Part;
   readonly offsetMs: number;
@@ -52,10 +55,39 @@ export class Runner implements AsyncDisposable {
     if (isAgain) await this[Symbol.asyncDispose]();
     if (this.#running === null) {
       this.#running = await this.side.start(this.#options.folder, this.#signal);
-      await this.#drive(this.#running, this.#options.warmUp, false);
+      if (this.#options.warmUp === null) await this.#greetAll(this.#running);
+      else await this.#drive(this.#running, this.#options.warmUp, false);
     }
     const driven = await this.#drive(this.#running, stretch, endsWhenLost);
     return { side: this.side.key, part, round, speed, wallMs: stretch.wallMs, ...driven };
+  }
+
+  /** What no line of the trace says, to each NPC at each tier it is asked at; or the hint that it will be met. */
+  async #greetAll(running: RunningSide): Promise<void> {
+    const { header } = this.#options.trace;
+    // A door that takes hints reads a prefix however long it takes; a greeting there would be cut by its own time limit.
+    const takesHints = this.side.door === 'dialogue';
+    const entries = header.prefixes.map(({ id, npcId, tier }, at): TraceEntry => {
+      if (takesHints)
+        return { kind: 'hint', atMs: at * GREETING_EVERY_MS, playerId: 'warm-up', npcIds: [npcId] };
+      return {
+        kind: 'say',
+        id: `warm-up-${id}`,
+        atMs: at * GREETING_EVERY_MS,
+        playerId: 'warm-up',
+        npcId,
+        tier,
+        prompt: GREETING,
+        context: {},
+        priority: 'interactive',
+        prefix: id,
+        messages: [{ role: 'user', content: GREETING }],
+        maxTokens: 8,
+      };
+    });
+    const options = { speed: 1, fromMs: 0, forMs: Number.POSITIVE_INFINITY, includeBarks: true };
+    const ignored = { useEvents: false, onOutcome: () => {}, onFault: () => {} };
+    await drive({ header, entries }, targetOf(this.side, running), { ...options, ...ignored }, this.#signal);
   }
 
   async #drive(

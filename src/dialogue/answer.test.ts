@@ -487,8 +487,9 @@ test('a rung that is left out below the one that answers is no cause', async () 
 
 test('an engine that has no sentence by the time of the first one gives way to a written line', async () => {
   const silent = new Promise<void>(() => {});
-  const made = await world(() => [{ say: 'The bells ' }, { wait: silent }], { firstSentenceMs: 60 });
+  const made = await world(() => [{ wait: silent }], { firstSentenceMs: 60 });
   const { outcome } = await hear(made);
+  assert.deepEqual(made.cold, ['vey'], 'what its prompts begin with is read when nobody waits');
   assert.equal(outcome.source.kind, 'written');
   assert.equal(outcome.source.cause, 'timeout');
   assert.ok(outcome.timing.totalMs < 8_000, 'long before the deadline');

@@ -31,6 +31,8 @@ export interface AttemptParts {
   readonly clock: Clock;
   readonly spending: Spending;
   readonly onAdmitted: (waitedMs: number) => void;
+  /** Called at the first token: the prompt was read. */
+  readonly onFirstText?: () => void;
   /** Awaited with place and money in hand, right before the engine is asked; when it rejects, the engine is not. */
   readonly beforeAsking?: () => Promise<void>;
   /** Called once, when the place was given back and the money is settled; `result` is this call's own view. */
@@ -98,6 +100,7 @@ export async function* attempt(
         result = event.reason;
       } else {
         told.pieces += 1;
+        if (told.firstTextMs === null) parts.onFirstText?.();
         told.firstTextMs ??= workedMs();
       }
       yield event;

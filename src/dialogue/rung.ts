@@ -80,6 +80,7 @@ export async function* climb(
           reason: ServiceError.from(error).message,
         },
       );
+      if (cause === 'timeout' && told.ttftMs === null) parts.onCold(walk.scene.persona.id);
       if (replica === null || signal.aborted) return cause;
       // It was unloaded behind our back, or the engine was started anew: the base speaks until it is there again.
       const isLost = held?.lease != null && ServiceError.from(error).code === 'unknown_model';
@@ -179,10 +180,8 @@ function ask(
       {
         clock,
         spending,
-        onAdmitted: (waitedMs) => {
-          told.queueMs += waitedMs;
-          parts.onPrefix(ask.prefixKey, chosen.name);
-        },
+        onAdmitted: (waitedMs) => (told.queueMs += waitedMs),
+        onFirstText: () => parts.onPrefix(ask.prefixKey, chosen.name),
         onEnded: (record) => {
           told.attempts.push(record);
           reply.addSpent(record);

@@ -24,8 +24,10 @@ export interface LadderParts {
   readonly spending: Spending;
   readonly hedges: HedgeAllowance;
   readonly options: { readonly budgets: BudgetOptions; readonly hedging: HedgingOptions };
-  /** Told where each prefix was asked of last. */
+  /** Told where a prefix was read last. */
   readonly onPrefix: (prefixKey: string, replica: string) => void;
+  /** Told whose line had no word in time: what its prompts begin with may never have been read to the end. */
+  readonly onCold: (npcId: string) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }

@@ -83,6 +83,8 @@ const LINES = [
 export interface World {
   readonly parts: AnswerParts;
   readonly engine: ScriptedEngine;
+  /** NPCs whose line had no word in time. */
+  readonly cold: readonly string[];
   readonly recall: Recall;
   readonly recallEvents: readonly RecallEvent[];
   readonly turns: Turn[];
@@ -212,6 +214,7 @@ export async function world(
     spending,
     hedges: new HedgeAllowance(hedging),
     onPrefix: () => {},
+    onCold: (npcId) => void cold.push(npcId),
     options: { budgets: budgetOptionsSchema.parse(options.budgets ?? {}), hedging },
     clock,
     log: silentLogger,
@@ -219,6 +222,7 @@ export async function world(
   const tiers = tiersSchema.parse({});
   const adapters = options.adapters ?? NO_ADAPTERS;
   const events: RecallEvent[] = [];
+  const cold: string[] = [];
   const recall = new Recall({
     options: recallOptionsSchema.parse(options.recall ?? { enabled: false }),
     shared: options.sharedTier ?? null,
@@ -251,6 +255,7 @@ export async function world(
   return {
     parts,
     engine,
+    cold,
     recall,
     recallEvents: events,
     turns,
