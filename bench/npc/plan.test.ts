@@ -47,13 +47,7 @@ async function serve(key: SideKey): Promise<RunningSide> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   running.set(key, (running.get(key) ?? 0) + 1);
-  most.set(
-    key,
-    Math.max(
-      most.get(key) ?? 0,
-      [...running.values()].reduce((sum, count) => sum + count, 0),
-    ),
-  );
+  most.set(key, Math.max(most.get(key) ?? 0, running.get(key) ?? 0));
   return {
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     headers: {},
@@ -76,7 +70,14 @@ function side(key: SideKey, start: () => Promise<RunningSide> = () => serve(key)
 function course(more: Partial<Course>): { readonly course: Course; readonly said: string[] } {
   const said: string[] = [];
   const sides = [side('a'), side('b', () => Promise.reject(new Error('no such program'))), side('e')];
-  const walls = { warmUpMs: 60, searchMs: 120, roundMs: [100, 80, 60], repeatsMs: 80, quickMs: 80 };
+  const walls = {
+    greetEveryMs: 2,
+    warmUpMs: 60,
+    searchMs: 120,
+    roundMs: [100, 80, 60],
+    repeatsMs: 80,
+    quickMs: 80,
+  };
   return {
     said,
     course: {
@@ -97,7 +98,7 @@ function course(more: Partial<Course>): { readonly course: Course; readonly said
   };
 }
 
-test('a whole run searches, goes its rounds and asks the other traces; one side works at a time and none is left', async () => {
+test('a whole run searches, goes its rounds and asks the other traces; each side runs once at a time and none is left', async () => {
   const { course: whole, said } = course({});
   const material = await runCourse(whole, AbortSignal.timeout(120_000));
   const { windows, absent, repeats } = material;

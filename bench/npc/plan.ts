@@ -34,6 +34,8 @@ export interface Course {
 
 /** Wall times of the parts of a run (ms). */
 export interface Walls {
+  /** Between two greetings of the warm-up: about what a cold prompt of this model takes on two cores. */
+  readonly greetEveryMs: number;
   readonly warmUpMs: number;
   readonly searchMs: number;
   /** Of the rounds, by the place in the round; the last is that of all later ones. */
@@ -44,6 +46,7 @@ export interface Walls {
 
 /** A higher load needs less time for as many lines. */
 export const WALLS: Walls = {
+  greetEveryMs: 3_500,
   warmUpMs: 7_000,
   searchMs: 24_000,
   roundMs: [30_000, 24_000, 20_000],
@@ -249,7 +252,14 @@ class Running {
     const isMain = trace === this.#course.trace;
     const runner =
       (isMain ? this.#runners.get(side.key) : undefined) ??
-      new Runner(side, { trace, warmUp: isQuick ? stretch : null, room, offsetMs, folder }, this.#signal);
+      new Runner(
+        side,
+        {
+          ...{ trace, warmUp: isQuick ? stretch : null, room, offsetMs, folder },
+          greetEveryMs: this.#course.walls.greetEveryMs,
+        },
+        this.#signal,
+      );
     if (isMain) this.#runners.set(side.key, runner);
     await using _other = isMain ? null : runner;
     try {

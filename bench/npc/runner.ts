@@ -14,8 +14,6 @@ import { Cursor, entriesOf, type Part, type Stretch, saysOf, type Window } from 
 const SETTLE_MS = 1_200;
 const AFTER_LAST_MS = 200;
 const GREETING = 'Well met, stranger.';
-/** About what a cold prompt of this model takes on two cores. */
-const GREETING_EVERY_MS = 3_500;
 
 export interface WindowOptions {
   readonly part: string;
@@ -28,6 +26,7 @@ export interface RunnerOptions {
   readonly trace: Trace;
   /** The stretch that warms every start; null: a greeting to everybody, one after another, so that every prefix was read once. */
   readonly warmUp: Stretch | null;
+  readonly greetEveryMs: number;
   /** Where windows are taken from. */
   readonly room: Part;
   readonly offsetMs: number;
@@ -64,16 +63,16 @@ export class Runner implements AsyncDisposable {
 
   /** What no line of the trace says, to each NPC at each tier it is asked at; or the hint that it will be met. */
   async #greetAll(running: RunningSide): Promise<void> {
-    const { header } = this.#options.trace;
+    const { trace, greetEveryMs } = this.#options;
+    const { header } = trace;
     // A door that takes hints reads a prefix however long it takes; a greeting there would be cut by its own time limit.
     const takesHints = this.side.door === 'dialogue';
     const entries = header.prefixes.map(({ id, npcId, tier }, at): TraceEntry => {
-      if (takesHints)
-        return { kind: 'hint', atMs: at * GREETING_EVERY_MS, playerId: 'warm-up', npcIds: [npcId] };
+      if (takesHints) return { kind: 'hint', atMs: at * greetEveryMs, playerId: 'warm-up', npcIds: [npcId] };
       return {
         kind: 'say',
         id: `warm-up-${id}`,
-        atMs: at * GREETING_EVERY_MS,
+        atMs: at * greetEveryMs,
         playerId: 'warm-up',
         npcId,
         tier,
