@@ -85,6 +85,9 @@ const PATIENCE_MS = 180_000;
 /** After this, work that nobody waits for any more must have ended (ms). */
 const QUIET_MS = 3_000;
 /** A stop, or a look at the status, takes at most this with everything in the way (ms). */
+/** The most that one warm-up takes, and how many are waited for. */
+const WARM_UP_MS = 20_000;
+const WARM_UPS_MAX = 12;
 const WORK_MS = 120_000;
 /** One listener a request would be as many as there are lines; some signals have a few for good reason. */
 const LISTENERS_MAX = 10;
@@ -228,7 +231,12 @@ class Run implements Disposable {
     await this.#clock.run(isOver, playMs + PATIENCE_MS);
     if (isOver()) await Promise.all(speaking);
     await this.#clock.run(() => false, QUIET_MS);
-    await this.#untilDone('the status', () => this.#notePlaces(service));
+    // A prefix may be read in yet, one after another, when all lines are over; a place that is lost stays lost.
+    for (let look = 0; look < WARM_UPS_MAX; look++) {
+      await this.#untilDone('the status', () => this.#notePlaces(service));
+      if (this.#places.every(({ running, waiting }) => running + waiting === 0)) return;
+      await this.#clock.run(() => false, WARM_UP_MS);
+    }
   }
 
   /** The service stops; then nothing of it may be left. */
