@@ -312,6 +312,26 @@ test('when the leader hangs up a joiner goes on, from what was said', async () =
   assert.equal(made.recall.state.flights, 0);
 });
 
+test('what the time of the leader cut short a joiner with more time brings to its end', async () => {
+  const silence = new Promise<void>(() => {});
+  const made = await open((call) =>
+    call === 0
+      ? [{ say: 'The bells rang for nobody. They' }, { wait: silence }]
+      : say('They will ring for somebody tomorrow. '),
+  );
+  const leader = events(made, { ...by('p1'), deadlineMs: 150 }, never);
+  const joiner = await events(made, by('p2'), never);
+  const texts = (each: readonly DialogueEvent[]) =>
+    each.flatMap((event) => (event.type === 'sentence' ? [event.text] : []));
+  assert.deepEqual(texts(await leader), ['The bells rang for nobody.']);
+  assert.deepEqual(texts(joiner), ['The bells rang for nobody.', 'They will ring for somebody tomorrow.']);
+  assert.deepEqual(
+    made.recallEvents.map(({ outcome }) => outcome),
+    ['miss', 'miss'],
+    'each question is counted once, the one that took the lead as well',
+  );
+});
+
 test('a joiner who hangs up takes the line from nobody', async () => {
   const gate = Promise.withResolvers<void>();
   const made = await open(() => [

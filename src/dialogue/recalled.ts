@@ -79,11 +79,11 @@ export async function* tellRecalled(
     const found = await recall.board(key, reply.committed, local.length > 0, signal);
     if (found.kind === 'lead') {
       using lead = found.lead;
-      if (leaders === 0) note('miss', null);
+      note('miss', null);
       yield* leading(climb(), lead, told);
       if (!lead.isForgotten) keep(key, bark, request, scene, reply, told, parts);
-      // Kept first: whoever asks between the two finds the variant.
-      lead.landed();
+      // Kept first: whoever asks between the two finds the variant. What time has cut short others may still finish.
+      if (told.finishReason !== 'deadline') lead.landed();
       return;
     }
     if (found.kind === 'variants') {

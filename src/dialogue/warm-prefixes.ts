@@ -66,7 +66,7 @@ export class WarmPrefixes {
     this.#parts = parts;
   }
 
-  /** A line with this prefix was asked of the replica. */
+  /** The replica has read this prefix just now. */
   noted(prefixKey: string, replica: string): void {
     this.#warmUntil.set(`${prefixKey} ${replica}`, this.#parts.clock.monotonicMs() + WARM_FOR_MS);
   }
@@ -82,8 +82,7 @@ export class WarmPrefixes {
       if (this.#waiting.size <= WAITING_MAX) break;
       this.#waiting.delete(oldest);
     }
-    if (!this.#isWorking)
-      this.#isWorking = this.#parts.tasks.tryStart('warm-prefixes', (signal) => this.#work(signal));
+    if (!this.#isWorking) this.#parts.tasks.tryStart('warm-prefixes', (signal) => this.#work(signal));
     return this.#isWorking ? 'warming' : 'cold';
   }
 
@@ -106,6 +105,7 @@ export class WarmPrefixes {
   }
 
   async #work(signal: AbortSignal): Promise<void> {
+    this.#isWorking = true;
     try {
       for (const npcId of this.#waiting) {
         this.#waiting.delete(npcId);

@@ -10,7 +10,7 @@ import { MeaningIndex } from './meaning/meaning-index.ts';
 import { MemoryTier } from './memory-tier.ts';
 import type { RecallOptions } from './options.ts';
 import { Savings } from './savings.ts';
-import type { FlightLease, FlownSentence, SharedTier } from './shared-tier.ts';
+import type { FlightLease, FlownSentence, SharedLook, SharedTier } from './shared-tier.ts';
 import type { Variant } from './variant.ts';
 
 export interface RecallParts {
@@ -34,7 +34,7 @@ export interface Lead extends Disposable {
 }
 
 export type Known =
-  | { readonly kind: 'variants'; readonly variants: readonly Variant[]; readonly isShared: boolean }
+  | { readonly kind: 'variants'; readonly variants: readonly Variant[] }
   | { readonly kind: 'join'; readonly flight: Joinable }
   | { readonly kind: 'lead'; readonly lead: Lead };
 
@@ -96,7 +96,7 @@ export class Recall implements AsyncDisposable {
    */
   async board(key: string, heard: readonly string[], isFresh: boolean, signal: AbortSignal): Promise<Known> {
     const { shared, options } = this.#parts;
-    if (!options.joinEqual) return { kind: 'lead', lead: SOLO };
+    if (!options.joinEqual) return await this.#alone(key, heard, isFresh, signal);
     const running = this.#running(key, heard);
     if (running !== null) return running;
     if (shared === null || isFresh || heard.length > 0)
@@ -104,10 +104,8 @@ export class Recall implements AsyncDisposable {
     // Equal questions of one moment are one for the shared tier. No flight stands here before it has answered: with
     // variants, or a flight elsewhere, all who had joined would lose it and ask one after the other.
     const look = await shared.look(key, true, signal);
-    if (look.kind === 'variants' && look.variants.length >= options.variantsMin) {
-      for (const variant of look.variants) this.#remember(key, variant, look.leftMs / 1_000);
-      return { kind: 'variants', variants: look.variants, isShared: true };
-    }
+    const known = this.#knownElsewhere(key, look);
+    if (known !== null) return known;
     const begun = this.#running(key, heard);
     if (look.kind === 'lead') {
       if (begun === null) return { kind: 'lead', lead: both(this.#begin(key, heard), look.lease) };
@@ -142,6 +140,22 @@ export class Recall implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#parts.shared?.[Symbol.asyncDispose]();
+  }
+
+  /** Where equal questions do not share a generation they still share what was generated. */
+  async #alone(key: string, heard: readonly string[], isFresh: boolean, signal: AbortSignal): Promise<Known> {
+    const { shared } = this.#parts;
+    const look =
+      shared === null || isFresh || heard.length > 0 ? null : await shared.look(key, false, signal);
+    const known = look === null ? null : this.#knownElsewhere(key, look);
+    return known ?? { kind: 'lead', lead: SOLO };
+  }
+
+  /** The variants of the shared tier, remembered here; null: there are not enough to say one again. */
+  #knownElsewhere(key: string, look: SharedLook): Known | null {
+    if (look.kind !== 'variants' || look.variants.length < this.options.variantsMin) return null;
+    for (const variant of look.variants) this.#remember(key, variant, look.leftMs / 1_000);
+    return { kind: 'variants', variants: look.variants };
   }
 
   /** What to do where this process generates it already; null: it does not. */

@@ -88,6 +88,16 @@ function suite(open: () => Promise<SharedTier>): void {
     await third[Symbol.asyncDispose]();
   });
 
+  it('gives it also to a gateway whose equal questions share no generation', async () => {
+    const alone = gateway(await open(), { joinEqual: false });
+    one.keep('lich:6', aVariant('I said so before.'), 60, null);
+    while ((await alone.board('lich:6', [], false, never).then(disposed)).kind !== 'variants')
+      await turnOfLoop();
+    const unknown = await askAll([alone], 'lich:7', 3);
+    assert.deepEqual(kindsOf(unknown), { lead: 3 });
+    await alone[Symbol.asyncDispose]();
+  });
+
   it('remembers here no longer than it may be said there', async () => {
     one.keep('lich:4', aVariant('Gone in a blink.'), 1, null);
     while ((await other.board('lich:4', [], false, never).then(disposed)).kind !== 'variants')
