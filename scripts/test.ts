@@ -30,7 +30,7 @@ if (files.some((file) => readFileSync(file, 'utf8').includes('engine-harness')))
 const isAskedForEngines = process.env['GREENROOM_REAL_ENGINES'] === '1';
 const limits = isAskedForEngines
   ? ['--test-concurrency=1', '--test-timeout=900000']
-  : ['--test-concurrency=2', '--test-timeout=180000'];
+  : ['--test-concurrency=2', '--test-timeout=180000', '--import=./scripts/file-limit.ts'];
 const child = spawn(process.execPath, ['--test', ...limits, '--test-reporter=spec', ...flags, ...files], {
   stdio: 'inherit',
 });

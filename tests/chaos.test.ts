@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import type { ResultFile } from '../bench/load/result-tables.ts';
+import { leftovers } from '../src/testing/leftovers.ts';
 import { modelMissing } from './engine-harness.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -19,7 +20,8 @@ const LIFE_MS = 90_000;
 
 function chaos(context: TestContext, ...flags: readonly string[]) {
   const folder = mkdtempSync(path.join(tmpdir(), 'greenroom-chaos-test-'));
-  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  const left = leftovers(context);
+  left.defer(() => rmSync(folder, { recursive: true, force: true }));
   const file = path.join(folder, 'chaos.json');
   const mark = randomUUID();
   const child = spawn(process.execPath, ['scripts/chaos.ts', '--quick', '--out', file, ...flags], {
@@ -28,7 +30,8 @@ function chaos(context: TestContext, ...flags: readonly string[]) {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const timer = setTimeout(() => child.kill('SIGINT'), LIFE_MS);
-  context.after(() => clearTimeout(timer));
+  left.defer(() => clearTimeout(timer));
+  left.defer(() => void child.kill('SIGINT'));
   let words = '';
   for (const output of [child.stdout, child.stderr])
     output.setEncoding('utf8').on('data', (text: string) => {

@@ -13,6 +13,7 @@ import type { Cast } from '../src/cast/cast.ts';
 import type { LineLearning } from '../src/cast/line-learning.ts';
 import { parseLinesCsv } from '../src/cast/written-lines.ts';
 import { type DoorHarness, doorHarness } from '../src/testing/door-harness.ts';
+import { leftovers } from '../src/testing/leftovers.ts';
 import { aSmallCast, hearing, learningOver } from '../src/testing/line-learning.ts';
 import type { ConsoleBrowser } from './console-operator.ts';
 
@@ -65,7 +66,7 @@ async function aStage(t: TestContext): Promise<Stage> {
     },
     { consoleDirectory: DIST },
   );
-  t.after(() => door[Symbol.asyncDispose]());
+  leftovers(t).use(door);
   const [learning] = made;
   assert.ok(learning);
   return { door, learning, cast };

@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import type { DoubleState } from '../console/double.ts';
 import { startChatServer } from '../src/testing/chat-server.ts';
+import { leftovers } from '../src/testing/leftovers.ts';
 import { type Gateway, startGateway } from './gateway-process.ts';
 
 const NPC = 'vampire_salon_keeper';
@@ -33,7 +34,8 @@ async function startLadder(t: TestContext): Promise<{ gateway: Gateway; cloud: C
     else speak(response, 'Yes.');
     isWarm = true;
   });
-  t.after(() => house[Symbol.asyncDispose]());
+  const left = leftovers(t);
+  left.use(house);
   const cloud: Cloud = { isHanging: false, running: () => server.running };
   const server = await startChatServer(async (body, response, closed) => {
     if (!('messages' in body)) return listModel(response, 'big');
@@ -42,7 +44,7 @@ async function startLadder(t: TestContext): Promise<{ gateway: Gateway; cloud: C
     response.write('data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n');
     await new Promise((resolve) => closed.addEventListener('abort', resolve));
   });
-  t.after(() => server[Symbol.asyncDispose]());
+  left.use(server);
   const tier = { rungs: ['house', 'cloud'], fillerAfterMs: 0, deadlineMs: 60_000 };
   const gateway = await startGateway({
     config: {
@@ -66,7 +68,7 @@ async function startLadder(t: TestContext): Promise<{ gateway: Gateway; cloud: C
       spending: { prices: [{ model: 'big', effectiveFrom: '2026-01-01', inputUsd: 2, outputUsd: 10 }] },
     },
   });
-  t.after(() => gateway[Symbol.asyncDispose]());
+  left.use(gateway);
   await gateway.untilReady();
   return { gateway, cloud };
 }

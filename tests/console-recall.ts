@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test';
 import { type RecallDouble, recallDouble, recallNpc } from '../console/double-recall.ts';
 import { startChatServer } from '../src/testing/chat-server.ts';
 import { type DoorHarness, doorHarness } from '../src/testing/door-harness.ts';
+import { leftovers } from '../src/testing/leftovers.ts';
 import { aRecallHouse, type RecallHouse } from '../src/testing/recall-desk.ts';
 import { type ConsoleBrowser, listModel, speak } from './console-operator.ts';
 import { type Gateway, startGateway } from './gateway-process.ts';
@@ -54,7 +55,7 @@ export function everyRecall(): RecallDouble {
 async function aStage(t: TestContext): Promise<{ door: DoorHarness; house: RecallHouse }> {
   const house = aRecallHouse();
   const door = await doorHarness({ recall: house.desk }, { consoleDirectory: DIST });
-  t.after(() => door[Symbol.asyncDispose]());
+  leftovers(t).use(door);
   return { door, house };
 }
 
@@ -64,7 +65,8 @@ async function aPaidHouse(t: TestContext): Promise<Gateway> {
     if (!('messages' in body)) return listModel(response, 'big');
     speak(response, LINE);
   });
-  t.after(() => server[Symbol.asyncDispose]());
+  const left = leftovers(t);
+  left.use(server);
   const tier = { rungs: ['cloud'], fillerAfterMs: 0, deadlineMs: 60_000 };
   const gateway = await startGateway({
     config: {
@@ -73,7 +75,7 @@ async function aPaidHouse(t: TestContext): Promise<Gateway> {
       spending: { prices: [{ model: 'big', effectiveFrom: '2026-01-01', inputUsd: 2, outputUsd: 10 }] },
     },
   });
-  t.after(() => gateway[Symbol.asyncDispose]());
+  left.use(gateway);
   await gateway.untilReady();
   return gateway;
 }

@@ -6,10 +6,11 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { promisify } from 'node:util';
 import { parse as parseYaml } from 'yaml';
 import { configSchema } from '../src/config/schema.ts';
+import { leftovers } from '../src/testing/leftovers.ts';
 import { modelMissing } from './engine-harness.ts';
 import { type GuideStep, guideSteps, missingLine, unlike } from './guide.ts';
 
@@ -28,14 +29,15 @@ for (const file of guides) {
   const skip = process.platform === 'win32' ? 'skipped: there is no bash' : modelMissing;
   test(`${file} runs as it stands`, { skip, timeout: 170_000 }, async (context) => {
     assert.ok(steps.length > 0, 'a guide has steps');
-    await follow(steps, await workplace(context), context);
+    const left = leftovers(context);
+    await follow(steps, await workplace(left), left);
   });
 }
 
 /** A clone in small: what the commands of a guide find, with a folder of its own to write into. */
-async function workplace(context: TestContext): Promise<string> {
+async function workplace(left: AsyncDisposableStack): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'greenroom-guide-'));
-  context.after(() => rm(folder, { recursive: true, force: true }));
+  left.defer(() => rm(folder, { recursive: true, force: true }));
   await mkdir(path.join(folder, 'data'));
   for (const name of await readdir(root)) {
     if (name === 'examples') await cp(path.join(root, name), path.join(folder, name), { recursive: true });
@@ -44,7 +46,11 @@ async function workplace(context: TestContext): Promise<string> {
   return folder;
 }
 
-async function follow(steps: readonly GuideStep[], folder: string, context: TestContext): Promise<void> {
+async function follow(
+  steps: readonly GuideStep[],
+  folder: string,
+  left: AsyncDisposableStack,
+): Promise<void> {
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
     PATH: `${path.join(root, 'node_modules', '.bin')}${path.delimiter}${process.env['PATH'] ?? ''}`,
@@ -65,7 +71,7 @@ async function follow(steps: readonly GuideStep[], folder: string, context: Test
         env: environment,
         stdio: ['ignore', 'pipe', 'pipe'],
       });
-      context.after(() => ended(child));
+      left.defer(() => ended(child));
       address = await readyAddress(child);
       environment['PORT'] = address.split(':')[1];
     } else if (step.kind === 'run') {

@@ -8,6 +8,7 @@ import test from 'node:test';
 import type { z } from 'zod';
 import { candidatesSchema, learnedSchema } from '../src/api/learned-lines-wire.ts';
 import { startChatServer } from '../src/testing/chat-server.ts';
+import { leftovers } from '../src/testing/leftovers.ts';
 import { type Gateway, remoteConfig, startGateway, temporaryFolder, until } from './gateway-process.ts';
 
 const NPC = 'vampire_salon_keeper';
@@ -22,7 +23,8 @@ async function offer(gateway: Gateway): Promise<z.output<typeof candidatesSchema
 
 test('a line that players heard is approved and outlives its engine and its process', async (t) => {
   const dataDirectory = temporaryFolder();
-  t.after(() => rmSync(dataDirectory, { recursive: true, force: true }));
+  const left = leftovers(t);
+  left.defer(() => rmSync(dataDirectory, { recursive: true, force: true }));
   const engine = await startChatServer(async (body, response) => {
     if (!('messages' in body)) {
       response.setHeader('content-type', 'application/json');
@@ -38,10 +40,10 @@ test('a line that players heard is approved and outlives its engine and its proc
       response.write(`data: ${JSON.stringify(data)}\n\n`);
     response.end('data: [DONE]\n\n');
   });
-  t.after(() => engine[Symbol.asyncDispose]());
+  left.use(engine);
   const config = remoteConfig(engine.origin);
   const first = await startGateway({ config, dataDirectory });
-  t.after(() => first[Symbol.asyncDispose]());
+  left.use(first);
   await first.untilReady();
   assert.equal((await offer(first)).known, 0);
 
@@ -77,7 +79,7 @@ test('a line that players heard is approved and outlives its engine and its proc
   first.kill('SIGKILL');
   await first.ended;
   const second = await startGateway({ config, dataDirectory });
-  t.after(() => second[Symbol.asyncDispose]());
+  left.use(second);
   const again = await until('the learned line is said after a restart', async () => {
     const reply = await second.say({ ...rain, context: { player_id: 'one more' } });
     return reply.text === LINE ? reply : null;
