@@ -36,6 +36,8 @@ export interface Source {
   readonly adapter_generation?: number;
   /** The adapter that was wanted and did not speak, and why. */
   readonly adapter_missing?: { readonly adapter: string; readonly reason: string };
+  /** The prompt was kept short, so that the first sentence came in time. */
+  readonly lean_prompt?: boolean;
   readonly rung: number;
   readonly cause?: string | null;
 }

@@ -198,10 +198,13 @@ test('an operator may ask for another adapter, and the reply says which spoke an
   assert.deepEqual([reply['source']?.['adapter'], reply['source']?.['adapter_generation']], ['lich@8', 12]);
   assert.equal('adapter_missing' in (reply['source'] ?? {}), false);
   await using loading = await doorHarness({
-    source: { adapterMissing: { adapter: 'lich@8', reason: 'loading' } },
+    source: { adapterMissing: { adapter: 'lich@8', reason: 'loading' }, leanPrompt: true },
   });
   const text = await (await loading.post('/v1/dialogue', { ...SAY, stream: true })).text();
-  assert.match(text, /"adapter":null,"adapter_missing":\{"adapter":"lich@8","reason":"loading"\}/);
+  assert.match(
+    text,
+    /"adapter":null,"adapter_missing":\{"adapter":"lich@8","reason":"loading"\},"lean_prompt":true/,
+  );
 });
 
 test('what is no adapter is refused, and a game key may not name one', async () => {

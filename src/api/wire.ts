@@ -194,6 +194,12 @@ export const replySchema = z.object({
       .object({ adapter: z.string(), reason: z.enum(ADAPTER_ABSENCES) })
       .optional()
       .describe('The adapter that was asked for and did not speak, and why.'),
+    lean_prompt: z
+      .literal(true)
+      .optional()
+      .describe(
+        'The first sentence would have come late, so the prompt went without the examples nearest to the words.',
+      ),
     rung: z.int().describe("0 is the first rung of the tier's ladder."),
     cause: z.enum(CAUSES).optional().describe('Why the line came from lower down.'),
   }),
@@ -294,6 +300,7 @@ function doneOf(outcome: DialogueOutcome): Omit<DialogueReply, 'text'> {
       adapter: source.adapter,
       ...(source.adapterGeneration === undefined ? {} : { adapter_generation: source.adapterGeneration }),
       ...(source.adapterMissing === undefined ? {} : { adapter_missing: { ...source.adapterMissing } }),
+      ...(source.leanPrompt === undefined ? {} : { lean_prompt: source.leanPrompt }),
       rung: source.rung,
       ...(source.cause === undefined ? {} : { cause: source.cause }),
     },

@@ -8,7 +8,7 @@ import { ServiceError } from '../core/errors.ts';
 import type { World } from './cast.ts';
 import { activeCanaries } from './facts.ts';
 import { type Persona, type PersonaFile, parsePersona } from './persona.ts';
-import { createPromptAssembler, type PromptInput } from './prompt.ts';
+import { type AssembledPrompt, createPromptAssembler, type PromptInput } from './prompt.ts';
 import { plainLine, spoken } from './prompt-text.ts';
 
 const never = new AbortController().signal;
@@ -114,6 +114,39 @@ test('the stable prefix has the same bytes for every player, place, mood, time a
   assert.equal(other, first);
   assert.match(first, /A river city.*You are Veyra.*Bones never lie/s);
   assert.match(first, /Bench folk know the price/);
+});
+
+test('a lean prompt has the same stable bytes, the same last words, and no examples beside them', async () => {
+  const assembled = async (isLean: boolean) =>
+    await createPromptAssembler().assemble(
+      inputOf({ isLean, playerText: 'What of question 3 of bones?', maxPromptTokens: 4_000 }),
+      counter,
+      never,
+    );
+  const full = await assembled(false);
+  const lean = await assembled(true);
+  const stable = ({ messages, stableMessageCount }: AssembledPrompt) => messages.slice(0, stableMessageCount);
+  assert.deepEqual(stable(lean), stable(full));
+  assert.equal(lean.messages.length, lean.stableMessageCount + 1);
+  assert.ok(full.messages.length > full.stableMessageCount + 1, 'else there is nothing to leave out');
+  assert.ok(lean.likelyTokens < full.likelyTokens);
+  assert.match(lean.messages.at(-1)?.content ?? '', /question 3 of bones\?$/);
+});
+
+test('the likely length is near the counted one, also where only a bound is counted', async () => {
+  const history = Array.from({ length: 8 }, (_, index) => ({
+    speaker: index % 2 === 0 ? ('player' as const) : ('npc' as const),
+    text: `What the ferryman said of the ${index} bells was never written down by anybody.`,
+  }));
+  const { messages, promptTokens, likelyTokens } = await createPromptAssembler().assemble(
+    inputOf({ history, maxPromptTokens: 10_000 }),
+    counter,
+    never,
+  );
+  const counted = await Promise.all(messages.map(({ content }) => counter.count(content, never)));
+  const actual = counted.reduce((sum, tokens) => sum + tokens + 7, 0);
+  assert.ok(promptTokens > actual * 1.3, 'a bound, far above');
+  assert.ok(Math.abs(likelyTokens / actual - 1) < 0.1, `${likelyTokens} of ${actual}`);
 });
 
 test('a new version of a persona, or a file edited in place, gets its own prefix', async () => {

@@ -32,6 +32,8 @@ export interface PromptInput {
   /** Already cleaned; empty with `trigger`. */
   readonly playerText: string;
   readonly trigger: Trigger | null;
+  /** Time is short: no examples beside the player's words, about half of what no cache holds. Left out: no. */
+  readonly isLean?: boolean;
   /** Tokens of the whole prompt: the model's context less the answer's `max_tokens`. */
   readonly maxPromptTokens: number;
   /** Tokens of the persona's part; default: PERSONA_TOKEN_BUDGET of the tier. */
@@ -41,14 +43,16 @@ export interface PromptInput {
 }
 
 /** What a prompt is made of, without the room that it may take. */
-export type PromptMoment = Omit<PromptInput, 'maxPromptTokens' | 'personaTokens'>;
+export type PromptMoment = Omit<PromptInput, 'maxPromptTokens' | 'personaTokens' | 'isLean'>;
 
 export interface AssembledPrompt {
   readonly messages: readonly ChatMessage[];
   /** How many messages at the beginning are the same for every player and turn. */
   readonly stableMessageCount: number;
-  /** Tokens by the model's tokenizer; where the prompt is far below its limit, an upper bound. */
+  /** For limits: tokens by the model's tokenizer; where the prompt is far below its limit, an upper bound. */
   readonly promptTokens: number;
+  /** For predictions: as many tokens as it probably has, by what this tokenizer makes of the stable part. */
+  readonly likelyTokens: number;
   /** What did not fit, by name. */
   readonly dropped: readonly string[];
 }
@@ -204,7 +208,7 @@ async function fit(
 ): Promise<AssembledPrompt> {
   const stableTokens = stable.tokens.reduce((sum, tokens) => sum + tokens, 0);
   const history = historyMessages(input);
-  const near = nearMessages(input);
+  const near = input.isLean === true ? [] : nearMessages(input);
   const told = factsTold(input);
   // Without an example to stand before, the scene stands before the player's words.
   const scenery: string[] = near.length === 0 ? sceneSentences(input) : [];
@@ -223,7 +227,14 @@ async function fit(
     list.reduce((sum, message) => sum + Buffer.byteLength(message.content) + MESSAGE_OVERHEAD_TOKENS, 0);
   const bound = stableTokens + bytes([...history, ...near, last()]);
   if (bound <= input.maxPromptTokens) {
-    return { messages: messages(), stableMessageCount: stable.messages.length, promptTokens: bound, dropped };
+    const likelyTokens = stableTokens + likelyTokensOf([...history, ...near, last()], stable);
+    return {
+      messages: messages(),
+      stableMessageCount: stable.messages.length,
+      promptTokens: bound,
+      likelyTokens,
+      dropped,
+    };
   }
 
   const countOf = async (message: ChatMessage) =>
@@ -278,8 +289,18 @@ async function fit(
     messages: messages(),
     stableMessageCount: stable.messages.length - 2 * examplesDropped,
     promptTokens: total(),
+    likelyTokens: total(),
     dropped,
   };
+}
+
+/** The stable part is counted: what it has of bytes to a token, text beside it in the same language has too. */
+function likelyTokensOf(messages: readonly ChatMessage[], stable: StablePrefix): number {
+  const contentBytes = (list: readonly ChatMessage[]) =>
+    list.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+  const counted = stable.tokens.reduce((sum, tokens) => sum + tokens - MESSAGE_OVERHEAD_TOKENS, 0);
+  const tokensPerByte = counted / Math.max(1, contentBytes(stable.messages));
+  return Math.ceil(messages.length * MESSAGE_OVERHEAD_TOKENS + contentBytes(messages) * tokensPerByte);
 }
 
 /** History as a chat; a chat template wants user and assistant in turn, so neighbours of one side are joined. */

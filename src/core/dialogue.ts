@@ -159,6 +159,8 @@ export interface Source {
   readonly adapterGeneration?: number;
   /** The adapter that the persona names and that did not speak, and why. */
   readonly adapterMissing?: { readonly adapter: string; readonly reason: AdapterAbsence };
+  /** The prompt was kept short, so that the first sentence came in time. */
+  readonly leanPrompt?: true;
   /** 0 is the first rung of the tier's ladder. */
   readonly rung: number;
   readonly cause?: Cause;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DialogueEvent } from '../core/dialogue.ts';
+import type { GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { AttemptRecord } from '../core/turn.ts';
 import { realRuntime } from '../runtime.ts';
@@ -107,6 +108,28 @@ test('a second roll that is fine is heard instead of a written line', async () =
   );
   assert.equal(outcome.source.kind, 'engine');
   assert.match(outcome.sentences.join(' '), /I host/);
+});
+
+test('a line that would come late is asked in few words, again in the same ones, and says so', async () => {
+  const made = await world((call) => say(call === 0 ? 'I am an AI language model. ' : 'I host.'), {
+    firstSentenceMs: 2_000,
+  });
+  // Once as what the persona is, and once more beside the player's words.
+  const timesShown = ({ messages }: GenerateRequest) =>
+    messages.filter(({ content }) => content === 'I keep the salon.').length;
+  const inTime = await world(() => say('I host.'), { firstSentenceMs: 2_000 });
+  assert.equal('leanPrompt' in (await hear(inTime)).outcome.source, false);
+  assert.deepEqual(inTime.engine.requests.map(timesShown), [2]);
+  made.replica.pace.learn({
+    firstTokenMs: 1_500,
+    totalMs: 1_600,
+    promptTokens: 200,
+    cachedTokens: 100,
+    completionTokens: 8,
+  });
+  const { outcome } = await hear(made);
+  assert.deepEqual(made.engine.requests.map(timesShown), [1, 1]);
+  assert.equal(outcome.source.leanPrompt, true);
 });
 
 test('an NPC that says the same again is rolled again, then changes the subject', async () => {
@@ -448,7 +471,7 @@ test('when the first is unusually late a second is asked, the quicker is heard a
   const line = { promptTokens: 500, cachedTokens: 0, completionTokens: 2 };
   for (let count = 0; count < 9; count += 1) {
     made.replica.pace.learn({ ...line, firstTokenMs: 1, totalMs: 2 });
-    made.twins[0]?.pace.learn({ ...line, firstTokenMs: 300, totalMs: 301 });
+    made.twins[0]?.pace.learn({ ...line, firstTokenMs: 3_000, totalMs: 3_001 });
   }
   await hear(made);
   const turn = made.turns.at(-1);

@@ -18,7 +18,10 @@ export interface AttemptAsk {
   readonly replica: Replica;
   readonly request: GenerateRequest;
   readonly tier: Tier;
+  /** Not above this. */
   readonly promptTokens: number;
+  /** Probably so many; left out: `promptTokens`. */
+  readonly likelyTokens?: number;
   /** What shares a stable prefix with it; null: nothing that is known. */
   readonly prefixKey: string | null;
   readonly player: string | null;
@@ -73,8 +76,8 @@ export async function* attempt(
         promptTokens: ask.promptTokens,
         expectedPrefillTokens:
           ask.prefixKey === null
-            ? ask.promptTokens
-            : replica.expectedPrefillTokens(ask.prefixKey, ask.promptTokens),
+            ? likelyTokensOf(ask)
+            : replica.expectedPrefillTokens(ask.prefixKey, likelyTokensOf(ask)),
         maxTokens: request.maxTokens,
         deadlineMonoMs: Math.min(ask.deadlineMonoMs, startedMonoMs + ask.budget.admitWithinMs),
       },
@@ -167,10 +170,15 @@ interface Spent {
   isSent: boolean;
 }
 
-function served(told: Spent, totalMs: number, { promptTokens, replica }: AttemptAsk): AttemptOutcome {
+function likelyTokensOf({ promptTokens, likelyTokens }: AttemptAsk): number {
+  return likelyTokens ?? promptTokens;
+}
+
+function served(told: Spent, totalMs: number, ask: AttemptAsk): AttemptOutcome {
   // A line that was left early may report nothing: then the cache held what it usually holds.
   const { usage } = told;
-  const cachedRatio = replica.pace.snapshot().cachedRatio ?? 0;
+  const promptTokens = likelyTokensOf(ask);
+  const cachedRatio = ask.replica.pace.snapshot().cachedRatio ?? 0;
   return {
     kind: 'served',
     firstTokenMs: told.firstTextMs ?? totalMs,
@@ -205,11 +213,16 @@ const NEVER_CONNECTED: ReadonlySet<string> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-/** A stream that was cut reports nothing (engines.md §13.3): the prompt as we counted it, a token for each piece. */
+/** A stream that was cut reports nothing (engines.md §13.3): the prompt as we know it, a token for each piece. */
 function spentOf(told: Spent, ask: AttemptAsk): EngineUsage {
   const { usage, pieces } = told;
   if (usage === null)
-    return { promptTokens: ask.promptTokens, cachedTokens: 0, completionTokens: pieces, source: 'estimated' };
+    return {
+      promptTokens: likelyTokensOf(ask),
+      cachedTokens: 0,
+      completionTokens: pieces,
+      source: 'estimated',
+    };
   // One absurd figure would use up the money of a day, so nothing is believed that cannot have been.
   const promptMax = promptBytes(ask.request) + PROMPT_SPARE_TOKENS;
   const completionMax = COMPLETION_SLACK * Math.max(ask.request.maxTokens, pieces) + COMPLETION_SPARE_TOKENS;

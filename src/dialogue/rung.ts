@@ -16,12 +16,15 @@ import { type HeldAdapter, holdAdapter, type WantedAdapter, wantAdapter } from '
 import { attempt, causeOfFailure } from './attempt.ts';
 import { hedged, type Speaker } from './hedged.ts';
 import { causeOfRule } from './reply.ts';
-import { prefixKeyOf } from './script.ts';
+import { type PromptLength, prefixKeyOf } from './script.ts';
 import { type SpeechEnd, type SpokenSentence, speak } from './speak.ts';
 import type { LadderParts, Walk } from './walk.ts';
 
 /** Below this much time a second try would only be cut off. */
 export const SECOND_TRY_MIN_MS = 400;
+
+/** A line that is predicted to take more of its time than this gets a lean prompt: predictions err by about half. */
+const LEAN_FROM_SHARE = 0.5;
 
 /** Half of the lines that are given a place late still come in time. */
 const PLACE_PERCENTILE = 0.5;
@@ -29,6 +32,7 @@ const PLACE_PERCENTILE = 0.5;
 interface Chosen {
   readonly replica: Replica;
   readonly prompt: AssembledPrompt;
+  readonly length: PromptLength;
   readonly ask: PickAsk;
   readonly wanted: WantedAdapter | null;
 }
@@ -44,19 +48,22 @@ export async function* climb(
   const { request, reply, told, leftMs } = walk;
   const failed = new Set<string>();
   let cause: Cause | null = null;
+  let length: PromptLength | null = null;
   for (let roll = 0; ; ) {
     let end: SpeechEnd;
     let replica: Replica | null = null;
     let held: HeldAdapter | null = null;
     try {
-      const chosen = await choose(pool, failed, rungsBelow, walk, parts, signal);
+      const chosen = await choose(pool, failed, rungsBelow, length, walk, parts, signal);
       if (typeof chosen === 'string') return cause ?? chosen;
       replica = chosen.replica;
+      // What was read once is asked again word for word.
+      length = chosen.length;
       held = holdAdapter(chosen.wanted, replica, parts);
       using _lease = held.lease;
-      let source = sourceOf(replica, rung, held);
+      let source = sourceOf(replica, rung, held, length);
       const onWon = (winner: Replica, winnerHeld: HeldAdapter) =>
-        (source = sourceOf(winner, rung, winnerHeld));
+        (source = sourceOf(winner, rung, winnerHeld, chosen.length));
       reply.beginAttempt();
       end = yield* speaking(
         speak(ask(pool, chosen, held, rungsBelow, roll, walk, onWon, parts, signal), reply, () => {
@@ -88,6 +95,7 @@ export async function* climb(
       if (ServiceError.from(error).code === 'engine_unavailable') noteOrigin(replica, error, walk);
       if (!isLost && !isTransient(error)) failed.add(replica.name);
       if (!isFirst || !(isLost || mayTryAgain(error)) || leftMs() < SECOND_TRY_MIN_MS) return cause;
+      length = null;
       continue;
     }
     if (end.kind === 'filtered') {
@@ -111,11 +119,15 @@ export async function* climb(
   }
 }
 
-/** The prompt, and the replica that takes it now; or why none does. */
+/**
+ * The prompt, and the replica that takes it now; or why none does. `length`: as it was asked before; null: whole, unless
+ * that would take too much of the time.
+ */
 async function choose(
   pool: Pool,
   failed: ReadonlySet<string>,
   rungsBelow: number,
+  length: PromptLength | null,
   walk: Walk,
   parts: LadderParts,
   signal: AbortSignal,
@@ -123,29 +135,50 @@ async function choose(
   const { request, scene, script, deadOrigins } = walk;
   const counting = pool.replicas.find((each) => each.unusable() === null) ?? pool.replicas[0];
   if (counting === undefined) return 'disabled';
-  // Whichever replica takes it, the prompt and its answer fit.
-  const prompt = await script.prompt({ counter: counting.counter, contextTokens: pool.contextTokens });
   const wanted = await wantAdapter(pool, walk, parts, signal);
   const adapter = wanted?.absence === null ? (wanted.resolved?.engineName ?? null) : null;
-  const ask: PickAsk = {
-    prefixKey: prefixKeyOf(scene, adapter),
-    adapter,
-    promptTokens: prompt.promptTokens,
-    priority: request.priority,
-    deadlineLeftMs: walk.sentenceLeftMs(),
-    isLast: rungsBelow === 0,
-    exclude: failed,
-    excludeOrigins: deadOrigins,
-    mayPay: !parts.spending.isOff,
+  const choice = async (of: PromptLength): Promise<Chosen | Cause> => {
+    // Whichever replica takes it, the prompt and its answer fit.
+    const limits = { counter: counting.counter, contextTokens: pool.contextTokens };
+    const prompt = await script.prompt(limits, of);
+    const ask: PickAsk = {
+      prefixKey: prefixKeyOf(scene, adapter),
+      adapter,
+      promptTokens: prompt.promptTokens,
+      likelyTokens: prompt.likelyTokens,
+      priority: request.priority,
+      deadlineLeftMs: walk.sentenceLeftMs(),
+      isLast: rungsBelow === 0,
+      exclude: failed,
+      excludeOrigins: deadOrigins,
+      mayPay: !parts.spending.isOff,
+    };
+    const replica = pool.pick(ask);
+    return typeof replica === 'string' ? replica : { replica, prompt, length: of, ask, wanted };
   };
-  const replica = pool.pick(ask);
-  return typeof replica === 'string' ? replica : { replica, prompt, ask, wanted };
+  const chosen = await choice(length ?? 'full');
+  return length === null && isPressed(chosen) ? await choice('lean') : chosen;
+}
+
+/** Whether fewer words to read may be what brings the first sentence in time. */
+function isPressed(chosen: Chosen | Cause): boolean {
+  if (typeof chosen === 'string') return chosen === 'overload';
+  const expectedMs = expectedSentenceMs(chosen);
+  return expectedMs !== null && expectedMs > LEAN_FROM_SHARE * chosen.ask.deadlineLeftMs;
+}
+
+/** Milliseconds until the first sentence, as far as they are known. */
+function expectedSentenceMs({ replica, prompt, ask }: Chosen): number | null {
+  return replica.pace.predictFirstSentenceMs(
+    replica.expectedPrefillTokens(ask.prefixKey, prompt.likelyTokens),
+    replica.admission.predictedWaitMs(ask.priority),
+  );
 }
 
 /** The events of one engine, or of the quicker of two. */
 function ask(
   pool: Pool,
-  { replica, prompt, ask, wanted }: Chosen,
+  chosen: Chosen,
   held: HeldAdapter,
   rungsBelow: number,
   roll: number,
@@ -154,6 +187,7 @@ function ask(
   parts: LadderParts,
   signal: AbortSignal,
 ): AsyncGenerator<GenerateEvent> {
+  const { replica, prompt, ask, wanted } = chosen;
   const { clock, options, hedges, spending } = parts;
   const { request, scene, reply, told, script } = walk;
   const budgetOf = (chosen: Replica) =>
@@ -171,6 +205,7 @@ function ask(
         request: script.generateRequest(chosen, prompt, reply, roll, lease?.address ?? null),
         tier: scene.tier,
         promptTokens: prompt.promptTokens,
+        likelyTokens: prompt.likelyTokens,
         prefixKey: ask.prefixKey,
         player: request.context.playerId ?? null,
         source: request.source ?? 'local',
@@ -189,10 +224,7 @@ function ask(
       },
       within,
     );
-  const expectedMs = replica.pace.predictFirstSentenceMs(
-    replica.expectedPrefillTokens(ask.prefixKey, prompt.promptTokens),
-    replica.admission.predictedWaitMs(request.priority),
-  );
+  const expectedMs = expectedSentenceMs(chosen);
   if (expectedMs !== null && reply.committed.length === 0) told.onExpected(expectedMs);
   hedges.requested();
   const { firstTokenMs } = budgetOf(replica);
@@ -274,7 +306,12 @@ function isTransient(error: unknown): boolean {
 const TRANSIENT_REASONS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 409, 500, 502, 504]);
 
-function sourceOf(replica: Replica, rung: number, { lease, missing }: HeldAdapter): Source {
+function sourceOf(
+  replica: Replica,
+  rung: number,
+  { lease, missing }: HeldAdapter,
+  length: PromptLength,
+): Source {
   return {
     kind: 'engine',
     engine: replica.name,
@@ -283,6 +320,7 @@ function sourceOf(replica: Replica, rung: number, { lease, missing }: HeldAdapte
     adapter: lease?.adapter.id ?? null,
     ...(lease === null ? {} : { adapterGeneration: lease.adapter.generation }),
     ...(missing === null ? {} : { adapterMissing: missing }),
+    ...(length === 'lean' ? { leanPrompt: true } : {}),
     rung,
   };
 }

@@ -81,6 +81,9 @@ export class Prompts {
   }
 }
 
+/** `lean`: without what helps the words but not the sense, for a line that would else come late. */
+export type PromptLength = 'full' | 'lean';
+
 export class Script {
   readonly #request: DialogueRequest;
   readonly #scene: Scene;
@@ -88,7 +91,10 @@ export class Script {
   readonly #assembler: (counter: TokenCounter) => PromptAssembler;
   readonly #remembered: Remembered;
   readonly #signal: AbortSignal;
-  readonly #prompts = new Map<TokenCounter, Promise<AssembledPrompt>>();
+  readonly #prompts = {
+    full: new Map<TokenCounter, Promise<AssembledPrompt>>(),
+    lean: new Map<TokenCounter, Promise<AssembledPrompt>>(),
+  };
 
   constructor(
     request: DialogueRequest,
@@ -112,11 +118,15 @@ export class Script {
   }
 
   /** The prompt for this model. Throws `context_length_exceeded`, and the signal's reason. */
-  prompt(replica: Pick<Replica, 'counter' | 'contextTokens'>): Promise<AssembledPrompt> {
-    const known = this.#prompts.get(replica.counter);
+  prompt(
+    replica: Pick<Replica, 'counter' | 'contextTokens'>,
+    length: PromptLength = 'full',
+  ): Promise<AssembledPrompt> {
+    const prompts = this.#prompts[length];
+    const known = prompts.get(replica.counter);
     if (known !== undefined) return known;
-    const made = this.#assemble(replica);
-    this.#prompts.set(replica.counter, made);
+    const made = this.#assemble(replica, length === 'lean');
+    prompts.set(replica.counter, made);
     return made;
   }
 
@@ -144,7 +154,10 @@ export class Script {
     };
   }
 
-  async #assemble(replica: Pick<Replica, 'counter' | 'contextTokens'>): Promise<AssembledPrompt> {
+  async #assemble(
+    replica: Pick<Replica, 'counter' | 'contextTokens'>,
+    isLean: boolean,
+  ): Promise<AssembledPrompt> {
     const scene = this.#scene;
     const { cast } = this.#parts;
     const { history, summary } = await this.#remembered.load(this.#signal);
@@ -159,6 +172,7 @@ export class Script {
         summary,
         playerText: scene.playerText,
         trigger: this.#request.trigger ?? null,
+        isLean,
         maxPromptTokens: Math.min(scene.policy.promptTokens, context - this.answerTokens),
         personaTokens: scene.policy.personaTokens,
         npcs: cast.npcs,

@@ -48,6 +48,18 @@ const TABLE: readonly (readonly [
   ],
   ['nobody is there', [], {}, 'none: disabled'],
   [
+    'by what the prompt probably has: a bound far above it would say that the line comes late',
+    [['a', { ...learned, running: 1, prefillMsPerToken: 10 }]],
+    { promptTokens: 1_500, likelyTokens: 600 },
+    'a',
+  ],
+  [
+    'and with no better figure than the bound, by that',
+    [['a', { ...learned, running: 1, prefillMsPerToken: 10 }]],
+    { promptTokens: 1_500 },
+    'none: overload',
+  ],
+  [
     'one that was tried already is not tried again',
     [
       ['a', {}],

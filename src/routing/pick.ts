@@ -12,7 +12,10 @@ export interface PickAsk {
   /** What shares a stable prefix: persona, tier and adapter. */
   readonly prefixKey: string;
   readonly adapter: string | null;
+  /** Not above this, for limits. */
   readonly promptTokens: number;
+  /** Probably so many, for predictions; left out: `promptTokens`. */
+  readonly likelyTokens?: number;
   readonly priority: Priority;
   /** Milliseconds in which a first sentence must be out. */
   readonly deadlineLeftMs: number;
@@ -61,6 +64,7 @@ export function pickReplica(replicas: readonly ReplicaSnapshot[], ask: PickAsk):
   let capacity = 0;
   let fastestMs = Number.POSITIVE_INFINITY;
   const keyHash = hashOf(ask.prefixKey);
+  const likelyTokens = ask.likelyTokens ?? ask.promptTokens;
   for (const replica of replicas) {
     const reason = refusal(replica, ask);
     if (reason !== null) {
@@ -69,7 +73,7 @@ export function pickReplica(replicas: readonly ReplicaSnapshot[], ask: PickAsk):
     }
     load += replica.running + replica.waiting;
     capacity += replica.maxInFlight;
-    if (replica.baseMs !== null) fastestMs = Math.min(fastestMs, firstSentenceMs(replica, ask.promptTokens));
+    if (replica.baseMs !== null) fastestMs = Math.min(fastestMs, firstSentenceMs(replica, likelyTokens));
   }
   if (capacity === 0) return cause ?? 'disabled';
   if (fastestMs === Number.POSITIVE_INFINITY) fastestMs = 0;
@@ -93,9 +97,7 @@ export function pickReplica(replicas: readonly ReplicaSnapshot[], ask: PickAsk):
     if (replica === undefined || !mayTake(replica, ask, load, capacity)) continue;
     const waitMs = ask.priority === 'interactive' ? replica.interactiveWaitMs : replica.ambientWaitMs;
     const isHome = index === home;
-    const readTokens = isHome
-      ? ask.promptTokens * (1 - (replica.cachedRatio ?? CACHED_RATIO))
-      : ask.promptTokens;
+    const readTokens = isHome ? likelyTokens * (1 - (replica.cachedRatio ?? CACHED_RATIO)) : likelyTokens;
     const sentenceMs = waitMs + (replica.baseMs === null ? fastestMs : firstSentenceMs(replica, readTokens));
     // What one slow line foretold is put right by the next one, and an idle engine has nothing better to do.
     const isTrial = ask.isLast === true && replica.running === 0 && !replica.isPaid;

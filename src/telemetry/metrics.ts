@@ -196,6 +196,12 @@ export const METRICS = {
     labels: ['tier', 'cause'],
     question: 'Why do players hear written lines?',
   },
+  greenroom_lean_prompts_total: {
+    kind: 'counter',
+    help: 'Dialogues whose prompt was kept short, because the first sentence would have come late.',
+    labels: ['tier'],
+    question: 'Are the engines so pressed that prompts are cut?',
+  },
   greenroom_attempts_total: {
     kind: 'counter',
     help: 'Calls of engines ended, by how: a finish reason, a cause, or left.',

@@ -67,6 +67,13 @@ test('a written line counts as a fallback with its cause, and has no first token
   assert.ok(!Object.keys(series).some((name) => name.includes('first_token') || name.includes('tokens')));
 });
 
+test('a prompt that was kept short is counted by its tier', async () => {
+  const outcome = anOutcome({ tier: 2 });
+  const source = { ...outcome.source, leanPrompt: true } as const;
+  const series = await seriesAfter(aTurn({ outcome: { ...outcome, source } }));
+  assert.equal(series['greenroom_lean_prompts_total{tier="2"}'], 1);
+});
+
 test('each call of an engine is counted by how it ended, and its cost by engine and tier', async () => {
   const attempts = [
     anAttempt({ result: 'backend_error' }),

@@ -51,6 +51,7 @@ export function turnMetrics(metrics: Metrics): TurnSink {
       metrics.count('greenroom_prefix_prompt_tokens_total', { npc }, outcome.usage.promptTokens);
       metrics.count('greenroom_prefix_cached_tokens_total', { npc }, outcome.usage.cachedTokens);
       metrics.count('greenroom_completion_tokens_total', { tier }, outcome.usage.completionTokens);
+      if (outcome.source.leanPrompt === true) metrics.count('greenroom_lean_prompts_total', { tier });
       if (outcome.source.cause !== undefined)
         metrics.count('greenroom_fallbacks_total', { tier, cause: outcome.source.cause });
     },

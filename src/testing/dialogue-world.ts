@@ -59,6 +59,7 @@ function persona(adapter: string | undefined) {
       summary: 'A hostess who sells secrets.',
       secrets: [{ text: 'She is the bell.', reveal_when: 'quest.bell>=3', canaries: ['bell is my heart'] }],
       style: { max_words: 24, combat_max_words: 6 },
+      examples: [{ player: 'Who are you?', npc: 'I keep the salon.' }],
       ...(adapter === undefined ? {} : { model: { adapter } }),
     },
     'vey.json',

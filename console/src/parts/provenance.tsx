@@ -44,6 +44,7 @@ function FullNote({ outcome }: { outcome: Outcome }) {
           Without its adapter: {source.adapter_missing.adapter} {absenceText(source.adapter_missing.reason)}.
         </p>
       )}
+      {source.lean_prompt && <p className="margin-cause">Pressed for time: from a short prompt.</p>}
       {source.model_version && <p className="margin-model">version {source.model_version}</p>}
       <dl>
         {source.adapter_generation !== undefined && (
