@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { ServiceError } from '../core/errors.ts';
 import type { AttemptRecord } from '../core/turn.ts';
 import { spendingOptionsSchema } from '../spending/options.ts';
 import { Spending } from '../spending/spending.ts';
@@ -113,6 +114,28 @@ test('an attempt that is stopped just before its engine is asked asks nobody and
     records.map(({ result, promptTokens }) => [result, promptTokens]),
     [['disabled', 0]],
   );
+});
+
+test('a line that had no words in time takes a place from the next ones; one whose player left does not', async () => {
+  const clock = new ManualClock();
+  const engine = new ScriptedEngine(() => [{ wait: new Promise<void>(() => {}) }], 'a');
+  const replica = aReplica('a', { engine }, clock);
+  const own = await parts(clock, []);
+  const ended = async (reason: ServiceError) => {
+    const controller = new AbortController();
+    const lines = Array.from({ length: 4 }, () =>
+      attempt({ ...asked(replica), wantedByMonoMs: 1_000 }, own, controller.signal).next(),
+    );
+    await turn();
+    assert.equal(replica.admission.running, 4);
+    controller.abort(reason);
+    const results = await Promise.allSettled(lines);
+    assert.ok(results.every(({ status }) => status === 'rejected'));
+  };
+  await ended(new ServiceError('client_closed', 'the player left'));
+  assert.equal(replica.admission.places, 4);
+  await ended(new ServiceError('deadline_exceeded', 'no sentence', { details: { phase: 'sentence' } }));
+  assert.deepEqual([replica.admission.places, replica.admission.running], [2, 0]);
 });
 
 test('what an engine tells of its cache is learned by prefix: the persona that spoke is warm there, another is not', async () => {

@@ -8,6 +8,7 @@ import { type ErrorCode, ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
 import type { AttemptRecord } from '../core/turn.ts';
 import { linkSignals } from '../lib/abort.ts';
+import type { Place } from '../routing/admission.ts';
 import type { TimeBudget } from '../routing/budget.ts';
 import { type AttemptOutcome, outcomeOf } from '../routing/outcome.ts';
 import type { Replica } from '../routing/replica.ts';
@@ -27,7 +28,12 @@ export interface AttemptAsk {
   readonly player: string | null;
   readonly source: string;
   readonly budget: TimeBudget;
+  /** After it a place is of no use. */
   readonly deadlineMonoMs: number;
+  /** Of `AdmissionAsk`. */
+  readonly patience?: number;
+  /** When the first sentence should be out; left out: whenever. */
+  readonly wantedByMonoMs?: number;
 }
 
 export interface AttemptParts {
@@ -64,11 +70,12 @@ export async function* attempt(
   let result = 'left';
   // What leaving the loop means: nothing, until words came, which prove the engine.
   let outcome: AttemptOutcome | null = null;
+  let place: Place | null = null;
   let running: ReturnType<Replica['started']> = null;
   using link = linkSignals(signal);
   using limits = new TimeLimits(ask.budget, clock, (error) => link.abort(error));
   try {
-    using place = await replica.admission.acquire(
+    place = await replica.admission.acquire(
       {
         priority: request.priority,
         player: ask.player,
@@ -80,6 +87,7 @@ export async function* attempt(
             : replica.expectedPrefillTokens(ask.prefixKey, likelyTokensOf(ask)),
         maxTokens: request.maxTokens,
         deadlineMonoMs: Math.min(ask.deadlineMonoMs, startedMonoMs + ask.budget.admitWithinMs),
+        ...(ask.patience === undefined ? {} : { patience: ask.patience }),
       },
       link.signal,
     );
@@ -103,19 +111,24 @@ export async function* attempt(
         result = event.reason;
       } else {
         told.pieces += 1;
-        if (told.firstTextMs === null) parts.onFirstText?.();
+        if (told.firstTextMs === null) {
+          parts.onFirstText?.();
+          place.spoke(ask.wantedByMonoMs ?? null);
+        }
         told.firstTextMs ??= workedMs();
       }
       yield event;
     }
     outcome = served(told, workedMs(), ask);
   } catch (error) {
+    if (isLate(error, told)) place?.late();
     if (told.usage === null && told.pieces === 0 && isTurnedAway(error)) told.isSent = false;
     outcome = signal.aborted ? { kind: 'left' } : outcomeOf(error);
     if (error === HEDGED) result = 'hedged';
     else if (ServiceError.from(error).code !== 'client_closed') result = causeOf(error);
     throw error;
   } finally {
+    place?.[Symbol.dispose]();
     const durationMs = clock.monotonicMs() - startedMonoMs;
     const isProven = told.firstTextMs !== null && !signal.aborted;
     running?.ended(outcome ?? (isProven ? served(told, workedMs(), ask) : { kind: 'left' }));
@@ -187,6 +200,12 @@ function served(told: Spent, totalMs: number, ask: AttemptAsk): AttemptOutcome {
     cachedTokens: usage?.cachedTokens ?? promptTokens * cachedRatio,
     completionTokens: usage?.completionTokens ?? told.pieces,
   };
+}
+
+/** Whether its time was over before its first sentence. */
+function isLate(error: unknown, { firstTextMs }: Spent): boolean {
+  const { code, details } = ServiceError.from(error);
+  return code === 'deadline_exceeded' && (firstTextMs === null || details['phase'] === 'sentence');
 }
 
 /** Whether the engine was never reached, or refused the request unread: nobody bills that, and no cap is used up by it. */

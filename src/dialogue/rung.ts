@@ -8,7 +8,7 @@ import type { GenerateEvent } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import { timeBudget } from '../routing/budget.ts';
 import { hedgeAfterMs } from '../routing/hedge.ts';
-import type { PickAsk } from '../routing/pick.ts';
+import { LAST_PATIENCE, type PickAsk } from '../routing/pick.ts';
 import type { PlannedRung } from '../routing/plan.ts';
 import type { Pool } from '../routing/pool.ts';
 import type { Replica } from '../routing/replica.ts';
@@ -211,6 +211,8 @@ function ask(
         source: request.source ?? 'local',
         budget: budgetOf(chosen),
         deadlineMonoMs: clock.monotonicMs() + placeLeftMs(chosen, walk),
+        patience: rungsBelow === 0 && !chosen.isPaid ? LAST_PATIENCE : 1,
+        wantedByMonoMs: clock.monotonicMs() + walk.sentenceLeftMs(),
       },
       {
         clock,

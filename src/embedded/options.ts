@@ -76,7 +76,7 @@ export const embeddedOptionsSchema = z.strictObject({
     .max(5_000)
     .default(90)
     .describe(
-      'Prefill is cut so that a pass takes about this long (ms): bounds the gap between tokens of running lines and the time until the work of a client that hung up stops. Shorter is smoother and slower: each pass reads all weights.',
+      'Prefill is cut so that a pass takes about this long (ms), or as long as 64 tokens take, up to 220 ms: bounds the gap between tokens of running lines and the time until the work of a client that hung up stops. Shorter is smoother and slower: each pass reads all weights.',
     ),
   queueMax: z
     .int()

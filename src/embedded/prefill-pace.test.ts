@@ -16,3 +16,13 @@ it('a pass takes as many prompt tokens as its time allows, within its bounds', (
   pace.observe(100, 0);
   assert.equal(pace.budget(false).tokens, 256, 'a clock that stood still teaches nothing');
 });
+
+it('a machine that reads slowly is given enough for its kernels, but no pass that a listener would hear', () => {
+  const at = (msPerToken: number) => {
+    const pace = new PrefillPace({ prefillTokensPerStep: 256, stepTargetMs: 90 });
+    for (let pass = 0; pass < 50; pass++) pace.observe(20, 20 * msPerToken);
+    return pace.budget(false).tokens;
+  };
+  assert.ok(Math.abs(at(1) - 90) <= 1);
+  assert.deepEqual([at(2), at(3.4), at(5), at(50)], [64, 64, 44, 16]);
+});

@@ -80,6 +80,34 @@ test('places are given up to the limit, then in the order of asking', async () =
   assert.equal(admission.runningPromptTokens, 0);
 });
 
+test('while lines come late fewer run at once, the others wait, and early ones bring the places back', async () => {
+  const { admission, clock } = start({ maxInFlight: 4 });
+  const all = await Promise.all(Array.from({ length: 4 }, () => admission.acquire(ask(), never)));
+  const next = Array.from({ length: 4 }, () => admission.acquire(ask(), never));
+  for (const place of all) place.late();
+  for (const place of all) place[Symbol.dispose]();
+  await settle();
+  assert.deepEqual([admission.places, admission.running, admission.waiting], [2, 2, 2]);
+  assert.ok(admission.predictedWaitMs('interactive') >= 0);
+  const wantedByMonoMs = clock.monotonicMs() + 1_000;
+  for (const waiting of next) {
+    const place = await waiting;
+    clock.advance(10);
+    place.spoke(wantedByMonoMs);
+    place.spoke(null);
+    place[Symbol.dispose]();
+  }
+  assert.equal(admission.running, 0);
+  for (let line = 0; line < 20; line++) {
+    const places = await Promise.all(
+      Array.from({ length: admission.places }, () => admission.acquire(ask(), never)),
+    );
+    for (const place of places) place.spoke(clock.monotonicMs() + 1_000);
+    for (const place of places) place[Symbol.dispose]();
+  }
+  assert.equal(admission.places, 4);
+});
+
 test('a full queue refuses at once and names the limit', async () => {
   const { admission } = start({ maxQueued: 0 });
   await admission.acquire(ask(), never);
@@ -240,7 +268,11 @@ test('a wait that cannot make the deadline is refused at once, once it is known 
     admission.acquire(ask({ deadlineMonoMs: nowMs + 900 }), never),
     overloaded(/would be about 1000 ms, and 900 ms are left/),
   );
-  const waits = admission.acquire(ask({ deadlineMonoMs: nowMs + 1_100 }), never);
+  const waits = admission.acquire(ask({ deadlineMonoMs: nowMs + 600, patience: 2 }), never);
+  await assert.rejects(
+    admission.acquire(ask({ deadlineMonoMs: nowMs + 900, patience: 2 }), never),
+    overloaded(/would be about 2000 ms, and 900 ms are left/),
+  );
   await assert.rejects(
     admission.acquire(ask({ deadlineMonoMs: nowMs + 1_900 }), never),
     overloaded(/about 2000 ms/),

@@ -1,12 +1,13 @@
 /**
- * Places at one engine. Most engines queue without bound, so admission is ours (design §5): so many requests and prompt
- * tokens in flight, so many waiting. Interactive goes before ambient, which still gets every ninth place; within each,
+ * Places at one engine. Most engines queue without bound, so admission is ours (design §5): so many requests (place-limit.ts)
+ * and prompt tokens in flight, so many waiting. Interactive goes before ambient, which still gets every ninth place; within each,
  * fair-queue.ts decides, and of what shares allow the shortest expected prefill of a deadline class goes first. A place asked for is given, refused, or given up by its signal: exactly one of them, once.
  */
 import type { Priority } from '../core/dialogue.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime.ts';
 import { FairQueue, type QueueEntry } from './fair-queue.ts';
+import { PlaceLimit } from './place-limit.ts';
 
 export interface AdmissionAsk {
   readonly priority: Priority;
@@ -21,16 +22,23 @@ export interface AdmissionAsk {
   readonly maxTokens: number;
   /** The monotonic time after which a place is of no use; infinite: whenever it comes. */
   readonly deadlineMonoMs: number;
+  /** How many times as long as its time the predicted wait may be: predictions err. Left out: once. */
+  readonly patience?: number;
 }
 
 /** A place at the engine, until it is disposed. */
 export interface Place extends Disposable {
   readonly waitedMs: number;
+  /** Its first words came; they were wanted by `wantedByMonoMs`, null: whenever. */
+  spoke(wantedByMonoMs: number | null): void;
+  /** Its time was over before its first sentence. */
+  late(): void;
 }
 
 export interface AdmissionOptions {
   /** Its name in the configuration, for messages. */
   readonly engine: string;
+  /** The most at once; fewer while lines come late. */
   readonly maxInFlight: number;
   /** Prompt tokens in flight at once; null: bounded by `maxInFlight` alone. */
   readonly maxPromptTokens?: number | null;
@@ -67,6 +75,7 @@ export class Admission {
     interactive: new FairQueue(FAIRNESS_SLACK_TOKENS),
     ambient: new FairQueue(FAIRNESS_SLACK_TOKENS),
   };
+  readonly #limit: PlaceLimit;
   #running = 0;
   #runningPromptTokens = 0;
   #runningCost = 0;
@@ -80,10 +89,16 @@ export class Admission {
   ) {
     this.#options = options;
     this.#clock = parts.clock;
+    this.#limit = new PlaceLimit(options.maxInFlight);
   }
 
   get options(): AdmissionOptions {
     return this.#options;
+  }
+
+  /** How many may run at once now: 1 to `maxInFlight`. */
+  get places(): number {
+    return this.#limit.places;
   }
 
   get running(): number {
@@ -109,7 +124,7 @@ export class Admission {
    * wait here already is told by `acquire`, which looks at the flow that asks.
    */
   predictedWaitMs(priority: Priority): number {
-    if (this.#running < this.#options.maxInFlight && this.waiting === 0) return 0;
+    if (this.#running < this.places && this.waiting === 0) return 0;
     if (this.#running === 0) return 0;
     const { interactive, ambient } = this.#queues;
     const cost = this.#runningCost / this.#running;
@@ -149,7 +164,7 @@ export class Admission {
       queue.costAhead(ask.source, player, cost) +
         (ask.priority === 'ambient' ? this.#queues.interactive.cost : 0),
     );
-    if (nowMs + waitMs > ask.deadlineMonoMs)
+    if (waitMs > (ask.deadlineMonoMs - nowMs) * (ask.patience ?? 1))
       return Promise.reject(
         this.#overloaded(
           `the wait for engine ${engine} would be about ${Math.round(waitMs)} ms, and ${Math.max(0, Math.round(ask.deadlineMonoMs - nowMs))} ms are left`,
@@ -220,9 +235,18 @@ export class Admission {
     this.#running += 1;
     this.#runningPromptTokens += ask.promptTokens;
     this.#runningCost += charged.cost;
+    const ticket = this.#limit.ticket();
     let isHeld = true;
     return {
       waitedMs: admittedMonoMs - askedMonoMs,
+      spoke: (wantedByMonoMs) => {
+        if (wantedByMonoMs === null) return;
+        const share =
+          (this.#clock.monotonicMs() - admittedMonoMs) / Math.max(1, wantedByMonoMs - admittedMonoMs);
+        this.#limit.spoke(share, this.#running);
+        this.#admit();
+      },
+      late: () => this.#limit.late(ticket, this.#running),
       [Symbol.dispose]: () => {
         if (!isHeld) return;
         isHeld = false;
@@ -259,9 +283,9 @@ export class Admission {
   }
 
   #hasRoom(ask: AdmissionAsk): boolean {
-    const { maxInFlight, maxPromptTokens } = this.#options;
+    const { maxPromptTokens } = this.#options;
     return (
-      this.#running < maxInFlight &&
+      this.#running < this.places &&
       this.#runningPromptTokens + ask.promptTokens <= (maxPromptTokens ?? Number.POSITIVE_INFINITY)
     );
   }

@@ -99,8 +99,14 @@ const TABLE: readonly (readonly [
   ['a first sentence that comes too late', [['a', { ...learned, baseMs: 9_000 }]], {}, 'none: overload'],
   ['the same, idle and with none below', [['a', { ...learned, baseMs: 9_000 }]], { isLast: true }, 'a'],
   [
-    'the same, at work already',
+    'the same, at work already: it may come yet',
     [['a', { ...learned, baseMs: 9_000, running: 1 }]],
+    { isLast: true },
+    'a',
+  ],
+  [
+    'but not twice as late',
+    [['a', { ...learned, baseMs: 9_000, interactiveWaitMs: 2_000, running: 1 }]],
     { isLast: true },
     'none: overload',
   ],

@@ -19,7 +19,7 @@ export interface PickAsk {
   readonly priority: Priority;
   /** Milliseconds in which a first sentence must be out. */
   readonly deadlineLeftMs: number;
-  /** Whether no engine stands below: a free one that is idle is tried then even if it is predicted to be late. Left out: no. */
+  /** Whether no engine stands below: one that is idle is tried then however late it is predicted, any other if it may come. Left out: no. */
   readonly isLast?: boolean;
   /** Names of replicas that were tried already. */
   readonly exclude?: ReadonlySet<string>;
@@ -37,6 +37,11 @@ const CACHED_RATIO = 0.5;
 const ADAPTER_LOAD_MS = 500;
 /** A paid replica is taken when the free ones are this much slower. */
 const PAID_MS = 300;
+/**
+ * Where nobody stands below, a line that is predicted to be late waits all the same while it may still come: predictions
+ * are off by such a factor, and a place that is waited for costs the engine nothing.
+ */
+export const LAST_PATIENCE = 2;
 /** A full batch decodes slower than an empty one. */
 const FULL_BATCH_MS = 100;
 
@@ -100,8 +105,10 @@ export function pickReplica(replicas: readonly ReplicaSnapshot[], ask: PickAsk):
     const readTokens = isHome ? likelyTokens * (1 - (replica.cachedRatio ?? CACHED_RATIO)) : likelyTokens;
     const sentenceMs = waitMs + (replica.baseMs === null ? fastestMs : firstSentenceMs(replica, readTokens));
     // What one slow line foretold is put right by the next one, and an idle engine has nothing better to do.
-    const isTrial = ask.isLast === true && replica.running === 0 && !replica.isPaid;
-    if (sentenceMs > ask.deadlineLeftMs && !isTrial) continue;
+    const isHoped = ask.isLast === true && !replica.isPaid;
+    const patience = isHoped ? LAST_PATIENCE : 1;
+    const isTrial = isHoped && replica.running === 0;
+    if (sentenceMs > ask.deadlineLeftMs * patience && !isTrial) continue;
     let score = sentenceMs + (FULL_BATCH_MS * replica.running) / replica.maxInFlight;
     if (!isHome) score += PREFIX_MS;
     if (ask.adapter !== null && !replica.residentAdapters.has(ask.adapter)) score += ADAPTER_LOAD_MS;

@@ -260,7 +260,7 @@ export class Replica {
       contextTokens: this.contextTokens,
       running: 0,
       waiting: 0,
-      maxInFlight: this.admission.options.maxInFlight,
+      maxInFlight: this.admission.places,
       maxQueued: this.admission.options.maxQueued,
       runningPromptTokens: 0,
       maxPromptTokens: this.admission.options.maxPromptTokens ?? null,
@@ -284,6 +284,7 @@ export class Replica {
     snapshot.breaker = breaker.stateAt(nowMonoMs);
     snapshot.running = admission.running;
     snapshot.waiting = admission.waiting;
+    snapshot.maxInFlight = admission.places;
     snapshot.runningPromptTokens = admission.runningPromptTokens;
     snapshot.interactiveWaitMs = admission.predictedWaitMs('interactive');
     snapshot.ambientWaitMs = admission.predictedWaitMs('ambient');
