@@ -2,6 +2,7 @@
  * Writes the header of a GGUF file, version 3 (gguf specification): the counterpart of gguf.ts, for what we make ourselves.
  * Deterministic: the same metadata and tensors in the same order give the same bytes.
  */
+import { type GgufHeader, type GgufTensor, type GgufTensorType, ggufBlock } from './gguf.ts';
 
 /** Metadata as it is to be typed in the file; the reader's types say too little. */
 export type GgufField =
@@ -63,8 +64,37 @@ export function planGguf(
   };
 }
 
-function paddingOf(bytes: number): number {
-  return (ALIGNMENT - (bytes % ALIGNMENT)) % ALIGNMENT;
+/**
+ * The header of a file that differs from `source` in the types of its tensors alone. Types and offsets have a fixed width,
+ * so that the metadata stays as it is, byte for byte, and nothing moves. `header` is what stands before the weights there.
+ */
+export function planRetyped(
+  source: GgufHeader,
+  header: Uint8Array,
+  typeOf: (tensor: GgufTensor) => GgufTensorType,
+): GgufPlan {
+  const bytes = Buffer.from(header.subarray(0, source.dataOffset));
+  const layout: { bytes: number; padding: number }[] = [];
+  let at = source.tensorsOffset;
+  let offset = 0;
+  for (const tensor of source.tensors) {
+    const from = ggufBlock(tensor.type);
+    const to = ggufBlock(typeOf(tensor));
+    // Name, number of dimensions, dimensions; then type and offset.
+    at += 8 + Number(bytes.readBigUInt64LE(at)) + 4 + 8 * tensor.shape.length;
+    bytes.writeUInt32LE(to.number, at);
+    bytes.writeBigUInt64LE(BigInt(offset), at + 4);
+    at += 12;
+    const size = (((tensor.bytes / from.bytes) * from.elements) / to.elements) * to.bytes;
+    const padding = paddingOf(size, source.alignment);
+    layout.push({ bytes: size, padding });
+    offset += size + padding;
+  }
+  return { header: bytes, tensors: layout };
+}
+
+function paddingOf(bytes: number, alignment = ALIGNMENT): number {
+  return (alignment - (bytes % alignment)) % alignment;
 }
 
 function value(field: GgufField): Uint8Array {

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import type { ByteSource, GgufLimits } from './gguf.ts';
 import { GGUF_LIMITS, GgufError, parseGgufHeader, readGgufHeader } from './gguf.ts';
 import type { GgufField, GgufPlannedTensor } from './gguf-write.ts';
-import { planGguf } from './gguf-write.ts';
+import { planGguf, planRetyped } from './gguf-write.ts';
 
 const alive = new AbortController().signal;
 
@@ -72,6 +72,31 @@ describe('the header of a GGUF file', () => {
     );
     assert.equal(header.dataOffset % 32, 0);
     assert.equal(header.dataOffset, planGguf(METADATA, TENSORS).header.length);
+  });
+
+  it('with other types for its tensors is as long, and says where they lie then', async () => {
+    const bytes = fileOf();
+    const source = await parse(bytes);
+    const typeOf = ({ name }: { readonly name: string }) => (name.endsWith('lora_a') ? 'F16' : 'F32');
+    const plan = planRetyped(source, bytes, typeOf);
+    const weights = plan.tensors.map(({ bytes: size, padding }) => Buffer.alloc(size + padding));
+    const header = await parse(Buffer.concat([plan.header, ...weights]));
+    assert.deepEqual(header.metadata, source.metadata);
+    assert.equal(header.dataOffset, source.dataOffset);
+    assert.deepEqual(
+      header.tensors.map(({ name, shape, type, offset, bytes: size }) => [name, shape, type, offset, size]),
+      [
+        ['blk.0.attn_q.weight.lora_a', [6, 2], 'F16', 0, 24],
+        ['blk.0.attn_q.weight.lora_b', [2, 6], 'F32', 32, 48],
+        ['output_norm.weight', [5], 'F32', 96, 20],
+      ],
+    );
+    assert.deepEqual(bytes, fileOf(), 'what it was made of is not changed');
+    assert.deepEqual(planRetyped({ ...source, alignment: 64 }, bytes, typeOf).tensors, [
+      { bytes: 24, padding: 40 },
+      { bytes: 48, padding: 16 },
+      { bytes: 20, padding: 44 },
+    ]);
   });
 
   it('is the same whatever pieces it arrives in', async () => {

@@ -4,6 +4,7 @@
  * no header costs more memory than the limits say. Native code reads such files with asserts; this goes before it.
  */
 import { constants, type FileHandle, open } from 'node:fs/promises';
+import { invariant } from './invariant.ts';
 
 export class GgufError extends Error {
   constructor(message: string) {
@@ -111,10 +112,14 @@ export interface GgufTensor {
 
 export interface GgufHeader {
   readonly version: number;
+  /** Tensors begin at multiples of it. A power of two. */
+  readonly alignment: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   /** How each entry is typed in the file: llama.cpp ends the process when one it reads is of another type. */
   readonly metadataTypes: ReadonlyMap<string, GgufMetadataType>;
   readonly tensors: readonly GgufTensor[];
+  /** Where the list of tensors begins in the file: after the metadata. */
+  readonly tensorsOffset: number;
   /** Where the weights begin in the file. */
   readonly dataOffset: number;
   readonly fileBytes: number;
@@ -151,6 +156,18 @@ export async function readGgufHeader(
   }
 }
 
+/** How ggml counts a type: its number in a file, and the elements and bytes of a block. */
+export function ggufBlock(type: GgufTensorType): {
+  readonly number: number;
+  readonly elements: number;
+  readonly bytes: number;
+} {
+  const found = Object.entries(TENSOR_TYPES).find(([, [name]]) => name === type);
+  invariant(found !== undefined, `no tensor type is called ${type}`);
+  const [number, [, elements, bytes]] = found;
+  return { number: Number(number), elements, bytes };
+}
+
 /** The same over any source of `fileBytes` bytes. */
 export async function parseGgufHeader(
   source: ByteSource,
@@ -181,6 +198,7 @@ export async function parseGgufHeader(
   if ((metadataTypes.get('general.alignment') ?? 'u32') !== 'u32')
     throw new GgufError('general.alignment is not typed u32');
   const alignment = alignmentOf(metadata);
+  const tensorsOffset = cursor.position;
   const tensors: GgufTensor[] = [];
   const names = new Set<string>();
   let end = 0;
@@ -199,7 +217,7 @@ export async function parseGgufHeader(
   const needed = last === undefined ? cursor.position : dataOffset + last.offset + last.bytes;
   if (needed > fileBytes)
     throw new GgufError(`it is cut off: ${fileBytes} bytes, but its tensors end at ${needed}`);
-  return { version, metadata, metadataTypes, tensors, dataOffset, fileBytes };
+  return { version, alignment, metadata, metadataTypes, tensors, tensorsOffset, dataOffset, fileBytes };
 }
 
 /** "GGUF", read as a little-endian number. */

