@@ -3,8 +3,10 @@ import OpenAI from 'openai';
 import { ServiceError } from '../src/core/errors.ts';
 import type { EmbeddedOptionsInput } from '../src/embedded/options.ts';
 import { EngineSupervisor } from '../src/embedded/supervisor.ts';
-import { cacheDirectory } from '../src/models/cache.ts';
+import { cacheDirectory, modelPaths } from '../src/models/cache.ts';
+import { findModel } from '../src/models/catalogue.ts';
 import { ensureModel } from '../src/models/ensure.ts';
+import { fastWeights } from '../src/models/fast-weights.ts';
 import { realRuntime } from '../src/runtime.ts';
 import { silentLogger } from '../src/telemetry/log.ts';
 
@@ -21,6 +23,19 @@ const model = await ensureModel(
 ).catch((error: unknown) => ServiceError.from(error));
 
 export const MODEL_PATH = model instanceof ServiceError ? '' : model.path;
+
+/** What the engine loads, as the gateway has it: the same weights in a form that the CPU reads fast. */
+export const FAST_MODEL_PATH =
+  model instanceof ServiceError
+    ? ''
+    : await fastWeights(
+        model,
+        {
+          paths: modelPaths(cacheDirectory(process.env), findModel('smollm2-135m-instruct-q4_1')),
+          clock: realRuntime.clock,
+        },
+        AbortSignal.timeout(600_000),
+      );
 
 /** For `{ skip }` of a suite: false when the model is here (it was fetched if it was not), else why it is not. */
 export const modelMissing =
@@ -42,7 +57,7 @@ export interface RunningEngine extends AsyncDisposable {
 export async function startEngine(options: Partial<EmbeddedOptionsInput> = {}): Promise<RunningEngine> {
   const supervisor = new EngineSupervisor(
     {
-      engine: { modelPath: MODEL_PATH, modelName: MODEL_NAME, threads: 2, sequences: 4, ...options },
+      engine: { modelPath: FAST_MODEL_PATH, modelName: MODEL_NAME, threads: 2, sequences: 4, ...options },
       environment: process.env,
       backoffMinMs: 50,
     },

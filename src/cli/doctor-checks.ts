@@ -98,7 +98,9 @@ export async function checkModel(name: string, cache: string, signal: AbortSigna
     }
     await recordVerified(paths, model);
   }
-  return { part, state: 'ok', detail: `${name}, verified, ${paths.file}` };
+  const copyBytes = await fileBytes(paths.fast);
+  const copy = copyBytes === null ? '' : `; ${megabytes(copyBytes)} MB beside it are its copy for this CPU`;
+  return { part, state: 'ok', detail: `${name}, verified, ${paths.file}${copy}` };
 }
 
 /** Whether `serve` could listen there, or Greenroom does already. Bounded by two seconds. */

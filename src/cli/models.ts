@@ -106,7 +106,9 @@ A broken fetch goes on where it ended. Every file is checked against its pinned 
   });
 
   named(
-    group.command('remove').description('Delete a model file and what is left of broken fetches.'),
+    group
+      .command('remove')
+      .description('Delete a model file, its copy with fast weights, and what is left of broken fetches.'),
   ).action(async (name: string) => {
     const freed = await removeModel(modelPaths(cache(), findModel(name)));
     console.log(

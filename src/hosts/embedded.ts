@@ -1,11 +1,13 @@
-/** The host of the default engine: its model file is fetched, its process started and watched, its address followed. */
+/** The host of the default engine: its model file is fetched and made fast, its process started and watched, its address followed. */
 import { resolve } from 'node:path';
 import type { EmbeddedEngineConfig } from '../config/schema.ts';
 import type { EngineAdapters } from '../core/adapter.ts';
 import { EngineSupervisor } from '../embedded/supervisor.ts';
 import { vllm } from '../engines/vllm.ts';
-import { cacheDirectory } from '../models/cache.ts';
-import { ensureModel } from '../models/ensure.ts';
+import { cacheDirectory, modelPaths } from '../models/cache.ts';
+import { findModel } from '../models/catalogue.ts';
+import { ensureModel, type ReadyModel } from '../models/ensure.ts';
+import { fastWeights } from '../models/fast-weights.ts';
 import { percent } from '../models/progress.ts';
 import { Host, type HostParts } from './host.ts';
 
@@ -15,7 +17,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
 
 export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts: HostParts): Host {
   const { kind: _kind, model, version, file, maxInFlight, maxQueued, maxPromptTokens, ...rest } = config;
-  const { base, adapterBytesMax, ...options } = rest;
+  const { base, adapterBytesMax, fastWeights: isRewritten, ...options } = rest;
   const host = new Host(
     {
       name,
@@ -44,12 +46,29 @@ export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts:
     parts,
   );
   const { clock, random, environment } = parts.runtime;
+  const cache = cacheDirectory(environment);
+  /** For the CPU alone: a GPU, or `auto` where there may be one, reads the file's own form well. */
+  const fastPath = (ready: ReadyModel, signal: AbortSignal) =>
+    fastWeights(
+      ready,
+      {
+        paths: modelPaths(cache, findModel(model)),
+        clock,
+        onProgress: (progress) => {
+          const share = percent(progress);
+          host.set({ stage: 'loading', detail: `${progress.stage} weights ${share} %`, percent: share });
+          parts.onModelProgress(progress);
+        },
+        onNotice: parts.onModelNotice,
+      },
+      signal,
+    );
   host.retrying('fetch', async (signal) => {
     host.set({ stage: 'fetching', detail: 'looking for the model' });
     const ready = await ensureModel(
       model,
       {
-        cacheDirectory: cacheDirectory(environment),
+        cacheDirectory: cache,
         environment,
         clock,
         ...(file === undefined ? {} : { file: resolve(parts.directory, file) }),
@@ -67,8 +86,11 @@ export function startEmbedded(name: string, config: EmbeddedEngineConfig, parts:
     // Stopped while the model was looked for: a process that starts now nobody would end.
     if (host.hasEnded) return;
     host.set({ stage: 'loading', detail: 'loading' });
+    const modelPath = isRewritten && options.gpu === false ? await fastPath(ready, signal) : ready.path;
+    if (host.hasEnded) return;
+    host.set({ stage: 'loading', detail: 'loading' });
     const supervisor = new EngineSupervisor(
-      { engine: { ...options, modelPath: ready.path, modelName: model }, environment },
+      { engine: { ...options, modelPath, modelName: model }, environment },
       { clock, random, log: parts.log.child({ engine: name }) },
     );
     host.stopProcess = () => Promise.resolve(supervisor[Symbol.asyncDispose]());
