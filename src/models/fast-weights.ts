@@ -81,12 +81,13 @@ async function makeCopy(
 
   const meter = new ProgressMeter(clock, size, options.onProgress ?? (() => {}));
   await makeModelDirectory(paths);
+  let tries = 0;
   await using lock = await takeFetchLock(
     paths.fastLock,
     clock,
     async () => {
       if (await isMade(paths, model)) return false;
-      meter.begin('waiting', 'cache');
+      if (++tries > 1) meter.begin('waiting', 'cache');
       return true;
     },
     signal,
