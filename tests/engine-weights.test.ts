@@ -56,7 +56,7 @@ describe('the copy of the model with fast weights', { skip: modelMissing, timeou
       const likeness = cosine(one.vector, two.vector);
       context.diagnostic(`${prompt}${two.text} (cosine of the vectors ${likeness.toFixed(6)})`);
       assert.equal(two.text, one.text);
-      assert.ok(likeness > 0.999, `${likeness}`);
+      assert.ok(likeness > 0.998, `${likeness}`);
     }
   });
 });
