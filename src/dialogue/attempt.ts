@@ -42,6 +42,8 @@ export interface AttemptParts {
   readonly onAdmitted: (waitedMs: number) => void;
   /** Called at the first token: the prompt was read. */
   readonly onFirstText?: () => void;
+  /** Whether a sentence of this attempt is out; left out: none before its end. */
+  readonly hasSaidSentence?: () => boolean;
   /** Awaited with place and money in hand, right before the engine is asked; when it rejects, the engine is not. */
   readonly beforeAsking?: () => Promise<void>;
   /** Called once, when the place was given back and the money is settled; `result` is this call's own view. */
@@ -66,6 +68,7 @@ export async function* attempt(
   const told: Spent = { usage: null, pieces: 0, waitedMs: 0, firstTextMs: null, isSent: false };
   // Places are no part of an engine's pace.
   const workedMs = () => clock.monotonicMs() - startedMonoMs - told.waitedMs;
+  const hasSaid = () => parts.hasSaidSentence?.() === true;
   let hold: Hold | null = null;
   let result = 'left';
   // What leaving the loop means: nothing, until words came, which prove the engine.
@@ -111,23 +114,23 @@ export async function* attempt(
         result = event.reason;
       } else {
         told.pieces += 1;
-        if (told.firstTextMs === null) {
-          parts.onFirstText?.();
-          place.spoke(ask.wantedByMonoMs ?? null);
-        }
+        if (told.firstTextMs === null) parts.onFirstText?.();
         told.firstTextMs ??= workedMs();
       }
       yield event;
+      if (hasSaid()) place.spoke(ask.wantedByMonoMs ?? null);
     }
     outcome = served(told, workedMs(), ask);
   } catch (error) {
-    if (isLate(error, told)) place?.late();
+    if (ServiceError.from(error).code === 'deadline_exceeded' && !hasSaid()) place?.late();
     if (told.usage === null && told.pieces === 0 && isTurnedAway(error)) told.isSent = false;
     outcome = signal.aborted ? { kind: 'left' } : outcomeOf(error);
     if (error === HEDGED) result = 'hedged';
     else if (ServiceError.from(error).code !== 'client_closed') result = causeOf(error);
     throw error;
   } finally {
+    // What was whole before it was heard as a sentence was in time, too.
+    if (hasSaid() || result === 'stop' || result === 'length') place?.spoke(ask.wantedByMonoMs ?? null);
     place?.[Symbol.dispose]();
     const durationMs = clock.monotonicMs() - startedMonoMs;
     const isProven = told.firstTextMs !== null && !signal.aborted;
@@ -200,12 +203,6 @@ function served(told: Spent, totalMs: number, ask: AttemptAsk): AttemptOutcome {
     cachedTokens: usage?.cachedTokens ?? promptTokens * cachedRatio,
     completionTokens: usage?.completionTokens ?? told.pieces,
   };
-}
-
-/** Whether its time was over before its first sentence. */
-function isLate(error: unknown, { firstTextMs }: Spent): boolean {
-  const { code, details } = ServiceError.from(error);
-  return code === 'deadline_exceeded' && (firstTextMs === null || details['phase'] === 'sentence');
 }
 
 /** Whether the engine was never reached, or refused the request unread: nobody bills that, and no cap is used up by it. */

@@ -198,6 +198,7 @@ function ask(
       firstTokenPercentileMs: chosen.pace.firstTokenPercentileMs(options.budgets.percentile),
       settings: options.budgets,
     });
+  const saidBefore = reply.committed.length;
   const speak = (chosen: Replica, { lease }: HeldAdapter, within: AbortSignal) =>
     attempt(
       {
@@ -219,6 +220,7 @@ function ask(
         spending,
         onAdmitted: (waitedMs) => (told.queueMs += waitedMs),
         onFirstText: () => parts.onPrefix(ask.prefixKey, chosen.name),
+        hasSaidSentence: () => reply.committed.length > saidBefore,
         onEnded: (record) => {
           told.attempts.push(record);
           reply.addSpent(record);

@@ -31,6 +31,12 @@ const TOKENS_SPARE = 16;
 /** A second roll looks further afield, or it would say the same again. */
 const REROLL_HOTTER = 0.3;
 
+export interface StablePrompt {
+  readonly messages: readonly ChatMessage[];
+  /** Of these, and of a few words of greeting. */
+  readonly tokens: number;
+}
+
 /** The assemblers of the service: stable prefixes are counted once a tokenizer, and kept. */
 export class Prompts {
   readonly #parts: ScriptParts;
@@ -44,15 +50,15 @@ export class Prompts {
     return new Script(request, scene, this.#parts, (counter) => this.#assembler(counter), remembered, signal);
   }
 
-  /** The messages that every prompt of this persona begins with, at its own tier. */
-  async stableMessages(
+  /** What every prompt of this persona begins with, at its own tier. */
+  async stable(
     persona: Persona,
     policy: TierPolicy,
     replica: Pick<Replica, 'counter' | 'contextTokens'>,
     signal: AbortSignal,
-  ): Promise<readonly ChatMessage[]> {
+  ): Promise<StablePrompt> {
     const { cast } = this.#parts;
-    const { messages, stableMessageCount } = await this.#assembler(replica.counter).assemble(
+    const { messages, stableMessageCount, likelyTokens } = await this.#assembler(replica.counter).assemble(
       {
         world: cast.setting,
         persona,
@@ -69,7 +75,7 @@ export class Prompts {
       replica.counter,
       signal,
     );
-    return messages.slice(0, stableMessageCount);
+    return { messages: messages.slice(0, stableMessageCount), tokens: likelyTokens };
   }
 
   #assembler(counter: TokenCounter): PromptAssembler {

@@ -41,6 +41,25 @@ test('a hint has the engine read what the next prompt begins with, once', async 
   assert.equal(made.engine.requests.length, 2);
 });
 
+test('while a prefix is read no line waits for it, and it is weighed as what it is', async () => {
+  const reading = Promise.withResolvers<void>();
+  const made = await world((call) => (call < 2 ? [{ wait: reading.promise }, ...line()] : line()));
+  const { warm, settled } = warmer(made);
+  // One place is left: what else came was late.
+  for (let late = 0; late < 8; late++) {
+    using place = await made.admission.acquire(anAsk(), never);
+    place.late();
+  }
+  assert.equal(made.admission.places, 1);
+  warm.hint('vey');
+  for (let look = 0; look < 200 && made.engine.requests.length === 0; look++) await delay(1);
+  assert.ok(made.admission.runningPromptTokens > 20, `${made.admission.runningPromptTokens} tokens`);
+  using beside = await made.admission.acquire(anAsk(), never);
+  assert.equal(beside.waitedMs < 1_000, true);
+  reading.resolve();
+  await settled();
+});
+
 test('what a player has just had read is warm already', async () => {
   const made = await world(line);
   const { warm } = warmer(made);

@@ -6,7 +6,6 @@
 import type { Cast } from '../cast/cast.ts';
 import type { Persona } from '../cast/persona.ts';
 import type { AdapterKeeper, AdapterLease } from '../core/adapter.ts';
-import type { ChatMessage } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Clock, Logger } from '../core/runtime.ts';
 import { linkSignals } from '../lib/abort.ts';
@@ -15,7 +14,7 @@ import { LruCache } from '../lib/lru.ts';
 import type { Pool } from '../routing/pool.ts';
 import type { Replica } from '../routing/replica.ts';
 import type { Tiers } from '../routing/tiers.ts';
-import { type Prompts, prefixKeyOf } from './script.ts';
+import { type Prompts, prefixKeyOf, type StablePrompt } from './script.ts';
 
 export type PrefixState = 'warm' | 'warming' | 'cold';
 export type WarmUpResult = 'warmed' | 'failed' | 'busy';
@@ -132,18 +131,20 @@ export class WarmPrefixes {
     );
     try {
       using lease = this.#lease(aim);
-      const messages = await this.#messages(aim, link.signal);
-      using _place = await replica.admission.acquire(
+      const { messages, tokens } = await this.#prefix(aim, link.signal);
+      using place = await replica.admission.acquire(
         {
           priority: 'ambient',
           player: null,
           source: 'warm-up',
-          promptTokens: 0,
+          promptTokens: tokens,
           maxTokens: 1,
           deadlineMonoMs: clock.monotonicMs() + PLACE_WITHIN_MS,
         },
         link.signal,
       );
+      // Nobody waits for it, so it keeps no line from beginning: the engine reads it behind those.
+      place.spoke(null);
       const events = replica.engine.generate(
         {
           requestId: 'warm-up',
@@ -193,13 +194,10 @@ export class WarmPrefixes {
     return lease;
   }
 
-  async #messages(
-    { persona, replica, contextTokens }: Aim,
-    signal: AbortSignal,
-  ): Promise<readonly ChatMessage[]> {
+  async #prefix({ persona, replica, contextTokens }: Aim, signal: AbortSignal): Promise<StablePrompt> {
     const { prompts, tiers } = this.#parts;
     const asked = { counter: replica.counter, contextTokens };
-    return await prompts.stableMessages(persona, tiers[persona.tier], asked, signal);
+    return await prompts.stable(persona, tiers[persona.tier], asked, signal);
   }
 
   #isWarm({ key, replica }: Aim): boolean {

@@ -108,6 +108,33 @@ test('while lines come late fewer run at once, the others wait, and early ones b
   assert.equal(admission.places, 4);
 });
 
+test('behind its first sentence a line keeps no other from beginning, up to the most at once', async () => {
+  const { admission, clock } = start({ maxInFlight: 4 });
+  const late = await Promise.all(Array.from({ length: 4 }, () => admission.acquire(ask(), never)));
+  clock.advance(100);
+  for (const place of late) place.late();
+  for (const place of late) place[Symbol.dispose]();
+  const places: Place[] = [];
+  for (let line = 0; line < 6; line++)
+    void admission.acquire(ask(), never).then((place) => places.push(place));
+  await settle();
+  assert.deepEqual([admission.places, places.length, admission.running], [2, 2, 2]);
+  clock.advance(100);
+  for (const place of [...places]) place.spoke(null);
+  await settle();
+  assert.equal(admission.running, 4);
+  clock.advance(100);
+  for (const place of [...places]) place.spoke(null);
+  await settle();
+  assert.equal(admission.running, 4, 'more than the configuration allows never run');
+  assert.equal(admission.predictedWaitMs('interactive') > 0, true);
+  for (let at = 0; at < places.length; at++) {
+    places[at]?.[Symbol.dispose]();
+    await settle();
+  }
+  assert.deepEqual([places.length, admission.running, admission.waiting], [6, 0, 0]);
+});
+
 test('a full queue refuses at once and names the limit', async () => {
   const { admission } = start({ maxQueued: 0 });
   await admission.acquire(ask(), never);
@@ -282,6 +309,19 @@ test('a wait that cannot make the deadline is refused at once, once it is known 
   second[Symbol.dispose]();
   (await waits)[Symbol.dispose]();
   assert.equal(admission.predictedWaitMs('interactive'), 0);
+});
+
+test('a small request that is held for long does not make the wait for the others look endless', async () => {
+  const { admission, clock } = start();
+  for (let line = 0; line < 20; line++) {
+    const place = await admission.acquire(ask({ promptTokens: line % 10 === 9 ? 0 : 1_000 }), never);
+    clock.advance(line % 10 === 9 ? 3_000 : 500);
+    place[Symbol.dispose]();
+  }
+  const last = await admission.acquire(ask({ promptTokens: 1_000 }), never);
+  const waitMs = admission.predictedWaitMs('interactive');
+  assert.ok(waitMs > 400 && waitMs < 2_000, `${waitMs} ms`);
+  last[Symbol.dispose]();
 });
 
 test('a flood of one game server predicts no long wait for the others, only for itself', async () => {

@@ -29,7 +29,10 @@ export interface AdmissionAsk {
 /** A place at the engine, until it is disposed. */
 export interface Place extends Disposable {
   readonly waitedMs: number;
-  /** Its first words came; they were wanted by `wantedByMonoMs`, null: whenever. */
+  /**
+   * Its first sentence is out, which was wanted by `wantedByMonoMs` (null: whenever). What it says behind that needs few
+   * tokens a second, so the next may begin.
+   */
   spoke(wantedByMonoMs: number | null): void;
   /** Its time was over before its first sentence. */
   late(): void;
@@ -68,6 +71,42 @@ export function tokenCost(ask: Pick<AdmissionAsk, 'promptTokens' | 'maxTokens'>)
   return Math.max(1, ask.promptTokens + OUTPUT_TOKEN_COST * ask.maxTokens);
 }
 
+/** Places of one kind that are held, and how long they are. */
+class Holds {
+  count = 0;
+  #cost = 0;
+  // Running means over those that have ended. Their quotient, not the mean of quotients: a place that cost next to nothing
+  // and was held for seconds would drown the others.
+  #meanHeldMs = 0;
+  #meanEndedCost = 0;
+
+  get meanCost(): number {
+    return this.count === 0 ? 0 : this.#cost / this.count;
+  }
+
+  begin(cost: number): void {
+    this.count += 1;
+    this.#cost += cost;
+  }
+
+  /** `heldMs` null: how long it was held says nothing of others. */
+  end(cost: number, heldMs: number | null): void {
+    this.count -= 1;
+    this.#cost -= cost;
+    if (heldMs === null) return;
+    const share = this.#meanEndedCost === 0 ? 1 : NEWEST_SHARE;
+    this.#meanHeldMs += (heldMs - this.#meanHeldMs) * share;
+    this.#meanEndedCost += (cost - this.#meanEndedCost) * share;
+  }
+
+  /** Milliseconds until so many tokens were served and the next one ends; 0 while nothing is known. */
+  endsInMs(tokensAhead: number): number {
+    if (this.#meanEndedCost === 0 || this.count === 0) return 0;
+    const msPerToken = this.#meanHeldMs / this.#meanEndedCost;
+    return ((tokensAhead + this.meanCost) * msPerToken) / this.count;
+  }
+}
+
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #clock: Pick<Clock, 'monotonicMs' | 'timer'>;
@@ -76,12 +115,11 @@ export class Admission {
     ambient: new FairQueue(FAIRNESS_SLACK_TOKENS),
   };
   readonly #limit: PlaceLimit;
-  #running = 0;
   #runningPromptTokens = 0;
-  #runningCost = 0;
+  /** All that run, and those of them without a first sentence. */
+  readonly #held = new Holds();
+  readonly #opening = new Holds();
   #interactiveRun = 0;
-  /** Milliseconds that a place is held, per token of its cost; null until one was given back. */
-  #holdMsPerToken: number | null = null;
 
   constructor(
     options: AdmissionOptions,
@@ -96,13 +134,13 @@ export class Admission {
     return this.#options;
   }
 
-  /** How many may run at once now: 1 to `maxInFlight`. */
+  /** How many without a first sentence may run at once now: 1 to `maxInFlight`. */
   get places(): number {
     return this.#limit.places;
   }
 
   get running(): number {
-    return this.#running;
+    return this.#held.count;
   }
 
   /** Prompt tokens of the requests under way. */
@@ -124,10 +162,10 @@ export class Admission {
    * wait here already is told by `acquire`, which looks at the flow that asks.
    */
   predictedWaitMs(priority: Priority): number {
-    if (this.#running < this.places && this.waiting === 0) return 0;
-    if (this.#running === 0) return 0;
+    const scarce = this.#scarce;
+    if (this.waiting === 0 && scarce === null) return 0;
     const { interactive, ambient } = this.#queues;
-    const cost = this.#runningCost / this.#running;
+    const cost = (scarce ?? this.#opening).meanCost;
     return this.#waitMs(
       priority === 'interactive'
         ? interactive.costAheadOfNew(cost)
@@ -232,29 +270,37 @@ export class Admission {
 
   #place(ask: AdmissionAsk, charged: Pick<Entry, 'source' | 'player' | 'cost'>, askedMonoMs: number): Place {
     const admittedMonoMs = this.#clock.monotonicMs();
-    this.#running += 1;
     this.#runningPromptTokens += ask.promptTokens;
-    this.#runningCost += charged.cost;
+    const { cost } = charged;
+    this.#held.begin(cost);
+    this.#opening.begin(cost);
+    const heldMs = () => this.#clock.monotonicMs() - admittedMonoMs;
     const ticket = this.#limit.ticket();
     let isHeld = true;
+    let isOpening = true;
+    const opened = (heldForMs: number | null) => {
+      if (isOpening) this.#opening.end(cost, heldForMs);
+      isOpening = false;
+    };
     return {
       waitedMs: admittedMonoMs - askedMonoMs,
       spoke: (wantedByMonoMs) => {
-        if (wantedByMonoMs === null) return;
-        const share =
-          (this.#clock.monotonicMs() - admittedMonoMs) / Math.max(1, wantedByMonoMs - admittedMonoMs);
-        this.#limit.spoke(share, this.#running);
+        if (!isOpening) return;
+        if (wantedByMonoMs !== null) {
+          const allowedMs = Math.max(1, wantedByMonoMs - admittedMonoMs);
+          this.#limit.spoke(heldMs() / allowedMs, this.#opening.count);
+        }
+        opened(wantedByMonoMs === null ? null : heldMs());
         this.#admit();
       },
-      late: () => this.#limit.late(ticket, this.#running),
+      late: () => this.#limit.late(ticket, this.#opening.count),
       [Symbol.dispose]: () => {
         if (!isHeld) return;
         isHeld = false;
-        this.#running -= 1;
+        this.#held.end(cost, heldMs());
         this.#runningPromptTokens -= ask.promptTokens;
-        this.#runningCost -= charged.cost;
         this.#queues[ask.priority].release(charged);
-        this.#learn((this.#clock.monotonicMs() - admittedMonoMs) / charged.cost);
+        opened(heldMs());
         this.#admit();
       },
     };
@@ -283,9 +329,10 @@ export class Admission {
   }
 
   #hasRoom(ask: AdmissionAsk): boolean {
-    const { maxPromptTokens } = this.#options;
+    const { maxInFlight, maxPromptTokens } = this.#options;
     return (
-      this.#running < this.places &&
+      this.#held.count < maxInFlight &&
+      this.#opening.count < this.places &&
       this.#runningPromptTokens + ask.promptTokens <= (maxPromptTokens ?? Number.POSITIVE_INFINITY)
     );
   }
@@ -300,16 +347,13 @@ export class Admission {
 
   /** Milliseconds until so many tokens were served and the next place is free. */
   #waitMs(tokensAhead: number): number {
-    if (this.#holdMsPerToken === null || this.#running === 0) return 0;
-    const nextPlace = this.#runningCost / this.#running;
-    return ((tokensAhead + nextPlace) * this.#holdMsPerToken) / this.#running;
+    return (this.#scarce ?? this.#opening).endsInMs(tokensAhead);
   }
 
-  #learn(holdMsPerToken: number): void {
-    this.#holdMsPerToken =
-      this.#holdMsPerToken === null
-        ? holdMsPerToken
-        : this.#holdMsPerToken + (holdMsPerToken - this.#holdMsPerToken) * NEWEST_SHARE;
+  /** What there is not enough of for one more; null: there is. */
+  get #scarce(): Holds | null {
+    if (this.#held.count >= this.#options.maxInFlight) return this.#held;
+    return this.#opening.count >= this.places ? this.#opening : null;
   }
 
   #late(askedMonoMs: number): ServiceError {

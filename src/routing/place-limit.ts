@@ -1,6 +1,6 @@
 /**
- * How many lines an engine is given at once: as many as it brings to their first words in time. With more of them each
- * comes later, until all come too late and the engine works for nobody. Nobody says beforehand where that is (the
+ * How many lines without a first sentence an engine is given at once: as many as it brings to one in time. With more of
+ * them each comes later, until all come too late and the engine works for nobody. Nobody says beforehand where that is (the
  * machine, the model, who else uses it), so it is found as TCP finds the width of a path: a little more while the limit
  * is used and all come early, a good part less when one comes late (Chiu and Jain 1989; Jacobson 1988). Pure.
  */
@@ -35,16 +35,16 @@ export class PlaceLimit {
     return this.#nextTicket++;
   }
 
-  /** Its first words came after `share` (0..1) of the time it had from its place on, while `running` ran, itself included. */
-  spoke(share: number, running: number): void {
-    if (share >= EARLY_SHARE || running < this.places) return;
+  /** Its first sentence came after `share` (0..1) of the time it had from its place on; `opening` had none yet, itself included. */
+  spoke(share: number, opening: number): void {
+    if (share >= EARLY_SHARE || opening < this.places) return;
     this.#limit = Math.min(this.#max, this.#limit + GROWTH / this.#limit);
   }
 
-  /** Its time was over before its first sentence, while `running` ran, itself included. */
-  late(ticket: number, running: number): void {
+  /** Its time was over before its first sentence. */
+  late(ticket: number, opening: number): void {
     if (ticket < this.#cutAtTicket) return;
     this.#cutAtTicket = this.#nextTicket;
-    this.#limit = Math.max(1, Math.min(this.#limit, running) * CUT_TO);
+    this.#limit = Math.max(1, Math.min(this.#limit, opening) * CUT_TO);
   }
 }
