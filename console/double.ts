@@ -225,6 +225,7 @@ const ENGINE = {
   unusable: null,
   running: 1,
   waiting: 0,
+  places: 16,
   restarts: 0,
   pid: 4711,
   reason: null,

@@ -346,6 +346,7 @@ export async function createService(
         { engine: host.name },
         host.replica.admission.running,
       );
+      metrics.gauge('greenroom_engine_places', { engine: host.name }, host.replica.admission.places);
       for (const priority of ['interactive', 'ambient'] as const)
         metrics.gauge(
           'greenroom_engine_requests_waiting',
@@ -441,6 +442,7 @@ export async function createService(
           model: host.model,
           running: host.replica.admission.running,
           waiting: host.replica.admission.waiting,
+          places: host.replica.admission.places,
           version: host.version,
           model_version: host.replica.modelVersion,
           breaker: host.replica.breaker.state,

@@ -65,9 +65,9 @@ const SEARCH_SHARE = 0.6;
 /** A quick run asks the side that matters first, and on a busy machine leaves out what no longer fits. */
 const QUICK_SIDE_MS = 10_000;
 /** Sides whose capacity a bar divides are searched closer than those that stand beside. */
-const CLOSE: ReadonlySet<SideKey> = new Set(['a', 'e']);
+const CLOSE: ReadonlySet<SideKey> = new Set(['a', 'e', 'f']);
 const REPEATS: readonly number[] = [0, 0.3, 0.6];
-const RIVALS: readonly SideKey[] = ['a', 'b', 'c'];
+const RIVALS: readonly SideKey[] = ['a', 'b', 'c', 'f'];
 /** What a start, a warm-up and the ends of three windows took at most, so that a round is not begun in vain (ms). */
 const START_ALLOWANCE_MS = 90_000;
 

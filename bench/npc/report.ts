@@ -26,7 +26,7 @@ export interface Material {
   readonly repeats: readonly { readonly repeats: number; readonly window: Window }[];
 }
 
-const RIVALS: readonly SideKey[] = ['a', 'b', 'c'];
+const RIVALS: readonly SideKey[] = ['a', 'b', 'c', 'f'];
 const OURS: SideKey = 'e';
 const TIERS: readonly TraceTier[] = [1, 2, 3, 4];
 const GOODPUT_BOUND = 3;

@@ -2,9 +2,14 @@
  * The rivals of the NPC comparison: llama-server alone, Ollama alone, and a gateway in front of llama-server, each set as its
  * own documents advise for this load and serving the same file of the same model.
  */
-import { mkdirSync, openAsBlob } from 'node:fs';
+import { existsSync, mkdirSync, openAsBlob } from 'node:fs';
 import path from 'node:path';
-import { BASE_MODEL, BASE_MODEL_SHA256, baseModelFile } from '../../scripts/engines/base-model.ts';
+import {
+  BASE_MODEL,
+  BASE_MODEL_SHA256,
+  baseModelCopy,
+  baseModelFile,
+} from '../../scripts/engines/base-model.ts';
 import { freePort, startEngine } from '../../scripts/engines/child.ts';
 import { type EngineScript, installed } from '../../scripts/engines/frame.ts';
 import { llamaServer } from '../../scripts/engines/llama-server.ts';
@@ -41,16 +46,29 @@ const OLLAMA_ENVIRONMENT = {
 const OLLAMA_MODEL = 'npc-bench';
 
 export function llamaServerSide(): FoundSide {
+  return llamaServerWith('a', 'llama-server', baseModelFile());
+}
+
+/** What llama-server would do with the weights that Greenroom's engine copies for itself (docs/adr/0012). */
+export function llamaServerWithCopySide(): FoundSide {
+  const copy = baseModelCopy();
+  const name = 'llama-server with the copied weights';
+  return existsSync(copy)
+    ? llamaServerWith('f', name, copy)
+    : { key: 'f', name, reason: 'Greenroom has made no copy yet', install: 'npm start' };
+}
+
+function llamaServerWith(key: 'a' | 'f', name: string, modelFile: string): FoundSide {
   const there = installed(llamaServer);
-  if (there === null) return notInstalled('a', 'llama-server', llamaServer);
+  if (there === null) return notInstalled(key, name, llamaServer);
   return {
-    key: 'a',
-    name: 'llama-server',
+    key,
+    name,
     door: 'chat',
     useEvents: false,
     settings: LLAMA_SERVER_FLAGS.join(' '),
     versions: { llamaServer: there.version },
-    start: (_folder, signal) => startLlamaServer(there.program, signal),
+    start: (_folder, signal) => startLlamaServer(there.program, modelFile, signal),
   };
 }
 
@@ -118,7 +136,7 @@ export function gatewaySide(): FoundSide {
     versions,
     async start(folder, signal) {
       await using parts = new AsyncDisposableStack();
-      const behind = parts.use(await startLlamaServer(there.program, signal));
+      const behind = parts.use(await startLlamaServer(there.program, baseModelFile(), signal));
       const before = await rival.start(behind.origin, folder);
       parts.use(before.program);
       const { origin } = before.program;
@@ -142,18 +160,13 @@ function firstInstalled(rivals: readonly Rival[]): [Rival, Record<string, string
   return [null, null];
 }
 
-async function startLlamaServer(program: string, signal: AbortSignal): Promise<RunningSide> {
+async function startLlamaServer(
+  program: string,
+  modelFile: string,
+  signal: AbortSignal,
+): Promise<RunningSide> {
   const port = await freePort();
-  const where = [
-    '--model',
-    baseModelFile(),
-    '--alias',
-    BASE_MODEL,
-    '--host',
-    '127.0.0.1',
-    '--port',
-    `${port}`,
-  ];
+  const where = ['--model', modelFile, '--alias', BASE_MODEL, '--host', '127.0.0.1', '--port', `${port}`];
   const engine = await startEngine(
     {
       name: llamaServer.title,
@@ -235,7 +248,7 @@ async function post(
   return reply;
 }
 
-function notInstalled(key: 'a' | 'b' | 'c', name: string, script: EngineScript): AbsentSide {
+function notInstalled(key: 'a' | 'b' | 'c' | 'f', name: string, script: EngineScript): AbsentSide {
   const reason = `${script.title} ${script.version} is not installed`;
   return { key, name, reason, install: `npm run engines:${script.name} -- --install-only` };
 }

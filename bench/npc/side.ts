@@ -4,8 +4,10 @@
  */
 import type { Absent } from '../load/sides.ts';
 
+/** Those of a run that is asked for none. */
 export const SIDE_KEYS = ['a', 'b', 'c', 'd', 'e'] as const;
-export type SideKey = (typeof SIDE_KEYS)[number];
+/** `f` is `a` with the copy of the weights that Greenroom's engine makes for itself. */
+export type SideKey = (typeof SIDE_KEYS)[number] | 'f';
 
 export interface RunningSide extends AsyncDisposable {
   /** `http://127.0.0.1:<port>` */

@@ -16,6 +16,11 @@ export function baseModelFile(): string {
   return path.resolve(modelPaths(cacheDirectory(realRuntime.environment), findModel(DEFAULT_MODEL)).file);
 }
 
+/** The copy that the embedded engine makes of it for itself; there once it was started. */
+export function baseModelCopy(): string {
+  return path.resolve(modelPaths(cacheDirectory(realRuntime.environment), findModel(DEFAULT_MODEL)).fast);
+}
+
 export const baseModelStep: Step = {
   title: 'base model',
   about: '98 MB, unless it is there',

@@ -75,6 +75,8 @@ export interface EngineStatus {
   readonly model: string | null;
   readonly running: number;
   readonly waiting: number;
+  /** How many without a first sentence may run at once now. */
+  readonly places: number;
   readonly restarts: number;
   readonly pid: number | null;
   readonly reason: string | null;

@@ -166,6 +166,12 @@ export const METRICS = {
     labels: ['engine'],
     question: 'How full is each engine?',
   },
+  greenroom_engine_places: {
+    kind: 'gauge',
+    help: 'Lines without a first sentence that an engine is given at once now; maxInFlight while none comes late.',
+    labels: ['engine'],
+    question: 'Is an engine pressed, and how far?',
+  },
   greenroom_engine_requests_waiting: {
     kind: 'gauge',
     help: 'Requests of this gateway waiting for an engine.',
