@@ -30,10 +30,9 @@ export interface AttemptAsk {
   readonly budget: TimeBudget;
   /** After it a place is of no use. */
   readonly deadlineMonoMs: number;
-  /** Of `AdmissionAsk`. */
-  readonly patience?: number;
-  /** When the first sentence should be out; left out: whenever. */
+  /** As in `AdmissionAsk`. */
   readonly wantedByMonoMs?: number;
+  readonly patience?: number;
 }
 
 export interface AttemptParts {
@@ -90,6 +89,7 @@ export async function* attempt(
             : replica.expectedPrefillTokens(ask.prefixKey, likelyTokensOf(ask)),
         maxTokens: request.maxTokens,
         deadlineMonoMs: Math.min(ask.deadlineMonoMs, startedMonoMs + ask.budget.admitWithinMs),
+        ...(ask.wantedByMonoMs === undefined ? {} : { wantedByMonoMs: ask.wantedByMonoMs }),
         ...(ask.patience === undefined ? {} : { patience: ask.patience }),
       },
       link.signal,
@@ -118,7 +118,7 @@ export async function* attempt(
         told.firstTextMs ??= workedMs();
       }
       yield event;
-      if (hasSaid()) place.spoke(ask.wantedByMonoMs ?? null);
+      if (hasSaid()) place.spoke();
     }
     outcome = served(told, workedMs(), ask);
   } catch (error) {
@@ -130,7 +130,7 @@ export async function* attempt(
     throw error;
   } finally {
     // What was whole before it was heard as a sentence was in time, too.
-    if (hasSaid() || result === 'stop' || result === 'length') place?.spoke(ask.wantedByMonoMs ?? null);
+    if (hasSaid() || result === 'stop' || result === 'length') place?.spoke();
     place?.[Symbol.dispose]();
     const durationMs = clock.monotonicMs() - startedMonoMs;
     const isProven = told.firstTextMs !== null && !signal.aborted;

@@ -46,15 +46,16 @@ test('while a prefix is read no line waits for it, and it is weighed as what it 
   const made = await world((call) => (call < 2 ? [{ wait: reading.promise }, ...line()] : line()));
   const { warm, settled } = warmer(made);
   // One place is left: what else came was late.
+  const aLine = { ...anAsk(), wantedByMonoMs: Number.POSITIVE_INFINITY };
   for (let late = 0; late < 8; late++) {
-    using place = await made.admission.acquire(anAsk(), never);
+    using place = await made.admission.acquire(aLine, never);
     place.late();
   }
   assert.equal(made.admission.places, 1);
   warm.hint('vey');
   for (let look = 0; look < 200 && made.engine.requests.length === 0; look++) await delay(1);
   assert.ok(made.admission.runningPromptTokens > 20, `${made.admission.runningPromptTokens} tokens`);
-  using beside = await made.admission.acquire(anAsk(), never);
+  using beside = await made.admission.acquire(aLine, never);
   assert.equal(beside.waitedMs < 1_000, true);
   reading.resolve();
   await settled();

@@ -132,7 +132,7 @@ export class WarmPrefixes {
     try {
       using lease = this.#lease(aim);
       const { messages, tokens } = await this.#prefix(aim, link.signal);
-      using place = await replica.admission.acquire(
+      using _place = await replica.admission.acquire(
         {
           priority: 'ambient',
           player: null,
@@ -143,8 +143,6 @@ export class WarmPrefixes {
         },
         link.signal,
       );
-      // Nobody waits for it, so it keeps no line from beginning: the engine reads it behind those.
-      place.spoke(null);
       const events = replica.engine.generate(
         {
           requestId: 'warm-up',

@@ -18,6 +18,7 @@ const never = new AbortController().signal;
 
 function ask(changes: Partial<AdmissionAsk> = {}): AdmissionAsk {
   return {
+    wantedByMonoMs: 60_000,
     priority: 'interactive',
     player: null,
     source: 'local',
@@ -89,12 +90,11 @@ test('while lines come late fewer run at once, the others wait, and early ones b
   await settle();
   assert.deepEqual([admission.places, admission.running, admission.waiting], [2, 2, 2]);
   assert.ok(admission.predictedWaitMs('interactive') >= 0);
-  const wantedByMonoMs = clock.monotonicMs() + 1_000;
   for (const waiting of next) {
     const place = await waiting;
     clock.advance(10);
-    place.spoke(wantedByMonoMs);
-    place.spoke(null);
+    place.spoke();
+    place.spoke();
     place[Symbol.dispose]();
   }
   assert.equal(admission.running, 0);
@@ -102,7 +102,7 @@ test('while lines come late fewer run at once, the others wait, and early ones b
     const places = await Promise.all(
       Array.from({ length: admission.places }, () => admission.acquire(ask(), never)),
     );
-    for (const place of places) place.spoke(clock.monotonicMs() + 1_000);
+    for (const place of places) place.spoke();
     for (const place of places) place[Symbol.dispose]();
   }
   assert.equal(admission.places, 4);
@@ -120,11 +120,11 @@ test('behind its first sentence a line keeps no other from beginning, up to the 
   await settle();
   assert.deepEqual([admission.places, places.length, admission.running], [2, 2, 2]);
   clock.advance(100);
-  for (const place of [...places]) place.spoke(null);
+  for (const place of [...places]) place.spoke();
   await settle();
   assert.equal(admission.running, 4);
   clock.advance(100);
-  for (const place of [...places]) place.spoke(null);
+  for (const place of [...places]) place.spoke();
   await settle();
   assert.equal(admission.running, 4, 'more than the configuration allows never run');
   assert.equal(admission.predictedWaitMs('interactive') > 0, true);
@@ -133,6 +133,21 @@ test('behind its first sentence a line keeps no other from beginning, up to the 
     await settle();
   }
   assert.deepEqual([places.length, admission.running, admission.waiting], [6, 0, 0]);
+});
+
+test('work that nobody listens to keeps no line from beginning, and is none that comes late', async () => {
+  const { admission } = start({ maxInFlight: 4 });
+  const { wantedByMonoMs: _none, ...quest } = ask({ priority: 'ambient' });
+  using first = await admission.acquire(quest, never);
+  first.late();
+  assert.equal(admission.places, 4);
+  const late = await admission.acquire(ask(), never);
+  late.late();
+  late[Symbol.dispose]();
+  assert.equal(admission.places, 1);
+  using _second = await admission.acquire(quest, never);
+  using line = await admission.acquire(ask(), never);
+  assert.deepEqual([line.waitedMs, admission.running, admission.waiting], [0, 3, 0]);
 });
 
 test('a full queue refuses at once and names the limit', async () => {

@@ -22,6 +22,8 @@ export interface AdmissionAsk {
   readonly maxTokens: number;
   /** The monotonic time after which a place is of no use; infinite: whenever it comes. */
   readonly deadlineMonoMs: number;
+  /** When its first sentence should be out; left out: nobody waits for one, and it keeps no line from beginning. */
+  readonly wantedByMonoMs?: number;
   /** How many times as long as its time the predicted wait may be: predictions err. Left out: once. */
   readonly patience?: number;
 }
@@ -29,11 +31,8 @@ export interface AdmissionAsk {
 /** A place at the engine, until it is disposed. */
 export interface Place extends Disposable {
   readonly waitedMs: number;
-  /**
-   * Its first sentence is out, which was wanted by `wantedByMonoMs` (null: whenever). What it says behind that needs few
-   * tokens a second, so the next may begin.
-   */
-  spoke(wantedByMonoMs: number | null): void;
+  /** Its first sentence is out. What it says behind that needs few tokens a second, so the next may begin. */
+  spoke(): void;
   /** Its time was over before its first sentence. */
   late(): void;
 }
@@ -89,11 +88,9 @@ class Holds {
     this.#cost += cost;
   }
 
-  /** `heldMs` null: how long it was held says nothing of others. */
-  end(cost: number, heldMs: number | null): void {
+  end(cost: number, heldMs: number): void {
     this.count -= 1;
     this.#cost -= cost;
-    if (heldMs === null) return;
     const share = this.#meanEndedCost === 0 ? 1 : NEWEST_SHARE;
     this.#meanHeldMs += (heldMs - this.#meanHeldMs) * share;
     this.#meanEndedCost += (cost - this.#meanEndedCost) * share;
@@ -273,34 +270,35 @@ export class Admission {
     this.#runningPromptTokens += ask.promptTokens;
     const { cost } = charged;
     this.#held.begin(cost);
-    this.#opening.begin(cost);
+    const { wantedByMonoMs } = ask;
+    let isOpening = wantedByMonoMs !== undefined;
+    if (isOpening) this.#opening.begin(cost);
     const heldMs = () => this.#clock.monotonicMs() - admittedMonoMs;
     const ticket = this.#limit.ticket();
     let isHeld = true;
-    let isOpening = true;
-    const opened = (heldForMs: number | null) => {
-      if (isOpening) this.#opening.end(cost, heldForMs);
+    const opened = () => {
+      if (isOpening) this.#opening.end(cost, heldMs());
       isOpening = false;
     };
     return {
       waitedMs: admittedMonoMs - askedMonoMs,
-      spoke: (wantedByMonoMs) => {
-        if (!isOpening) return;
-        if (wantedByMonoMs !== null) {
-          const allowedMs = Math.max(1, wantedByMonoMs - admittedMonoMs);
-          this.#limit.spoke(heldMs() / allowedMs, this.#opening.count);
-        }
-        opened(wantedByMonoMs === null ? null : heldMs());
+      spoke: () => {
+        if (!isOpening || wantedByMonoMs === undefined) return;
+        const allowedMs = Math.max(1, wantedByMonoMs - admittedMonoMs);
+        this.#limit.spoke(heldMs() / allowedMs, this.#opening.count);
+        opened();
         this.#admit();
       },
-      late: () => this.#limit.late(ticket, this.#opening.count),
+      late: () => {
+        if (isOpening) this.#limit.late(ticket, this.#opening.count);
+      },
       [Symbol.dispose]: () => {
         if (!isHeld) return;
         isHeld = false;
         this.#held.end(cost, heldMs());
         this.#runningPromptTokens -= ask.promptTokens;
         this.#queues[ask.priority].release(charged);
-        opened(heldMs());
+        opened();
         this.#admit();
       },
     };
@@ -332,7 +330,7 @@ export class Admission {
     const { maxInFlight, maxPromptTokens } = this.#options;
     return (
       this.#held.count < maxInFlight &&
-      this.#opening.count < this.places &&
+      (ask.wantedByMonoMs === undefined || this.#opening.count < this.places) &&
       this.#runningPromptTokens + ask.promptTokens <= (maxPromptTokens ?? Number.POSITIVE_INFINITY)
     );
   }
