@@ -132,6 +132,20 @@ test('a line that would come late is asked in few words, again in the same ones,
   assert.equal(outcome.source.leanPrompt, true);
 });
 
+test('a persona without examples has nothing to leave out, and no prompt of it is called lean', async () => {
+  const made = await world(() => say('I host.'), { firstSentenceMs: 2_000, examples: [] });
+  const slow = {
+    firstTokenMs: 1_900,
+    totalMs: 1_950,
+    promptTokens: 60,
+    cachedTokens: 0,
+    completionTokens: 8,
+  };
+  made.replica.pace.learn(slow);
+  const { outcome } = await hear(made);
+  assert.deepEqual([outcome.source.kind, outcome.source.leanPrompt], ['engine', undefined]);
+});
+
 test('an NPC that says the same again is rolled again, then changes the subject', async () => {
   const parrot = await world(() => say('The Velvet Terraces are closed on Thursdays for the dead.'));
   await hear(parrot);

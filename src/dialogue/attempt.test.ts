@@ -138,6 +138,20 @@ test('a line that had no words in time takes a place from the next ones; one who
   assert.deepEqual([replica.admission.places, replica.admission.running], [2, 0]);
 });
 
+test('a line that was cut before its usage came is charged by the bound of its prompt, not by its likely length', async () => {
+  const clock = new ManualClock();
+  const engine = new ScriptedEngine(() => [{ say: 'One.' }, { wait: new Promise<void>(() => {}) }], 'a');
+  const records: AttemptRecord[] = [];
+  const ask = { ...asked(aReplica('a', { engine }, clock)), promptTokens: 50, likelyTokens: 20 };
+  const events = attempt(ask, await parts(clock, records), never);
+  await events.next();
+  await events.return(undefined);
+  assert.deepEqual(
+    records.map(({ promptTokens, source }) => [promptTokens, source]),
+    [[50, 'estimated']],
+  );
+});
+
 test('what an engine tells of its cache is learned by prefix: the persona that spoke is warm there, another is not', async () => {
   const clock = new ManualClock();
   const replica = aReplica('a', { engine: new ScriptedEngine(() => [{ say: 'One.' }], 'a') }, clock);

@@ -229,16 +229,11 @@ const NEVER_CONNECTED: ReadonlySet<string> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-/** A stream that was cut reports nothing (engines.md §13.3): the prompt as we know it, a token for each piece. */
+/** A stream that was cut reports nothing (engines.md §13.3): the bound of its prompt, so that caps hold, a token for each piece. */
 function spentOf(told: Spent, ask: AttemptAsk): EngineUsage {
   const { usage, pieces } = told;
   if (usage === null)
-    return {
-      promptTokens: likelyTokensOf(ask),
-      cachedTokens: 0,
-      completionTokens: pieces,
-      source: 'estimated',
-    };
+    return { promptTokens: ask.promptTokens, cachedTokens: 0, completionTokens: pieces, source: 'estimated' };
   // One absurd figure would use up the money of a day, so nothing is believed that cannot have been.
   const promptMax = promptBytes(ask.request) + PROMPT_SPARE_TOKENS;
   const completionMax = COMPLETION_SLACK * Math.max(ask.request.maxTokens, pieces) + COMPLETION_SPARE_TOKENS;

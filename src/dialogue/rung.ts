@@ -141,6 +141,8 @@ async function choose(
     // Whichever replica takes it, the prompt and its answer fit.
     const limits = { counter: counting.counter, contextTokens: pool.contextTokens };
     const prompt = await script.prompt(limits, of);
+    // A persona may have nothing to leave out.
+    const isLean = of === 'lean' && prompt.likelyTokens < (await script.prompt(limits)).likelyTokens;
     const ask: PickAsk = {
       prefixKey: prefixKeyOf(scene, adapter),
       adapter,
@@ -154,7 +156,9 @@ async function choose(
       mayPay: !parts.spending.isOff,
     };
     const replica = pool.pick(ask);
-    return typeof replica === 'string' ? replica : { replica, prompt, length: of, ask, wanted };
+    return typeof replica === 'string'
+      ? replica
+      : { replica, prompt, length: isLean ? 'lean' : 'full', ask, wanted };
   };
   const chosen = await choice(length ?? 'full');
   return length === null && isPressed(chosen) ? await choice('lean') : chosen;

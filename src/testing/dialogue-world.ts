@@ -46,7 +46,7 @@ import { ScriptedEngine, type ScriptStep } from './scripted-engine.ts';
 
 export const never = new AbortController().signal;
 
-function persona(adapter: string | undefined) {
+function persona({ adapter, examples }: Pick<WorldOptions, 'adapter' | 'examples'>) {
   const parsed = parsePersona(
     {
       schema: 'greenroom.persona/1',
@@ -59,7 +59,7 @@ function persona(adapter: string | undefined) {
       summary: 'A hostess who sells secrets.',
       secrets: [{ text: 'She is the bell.', reveal_when: 'quest.bell>=3', canaries: ['bell is my heart'] }],
       style: { max_words: 24, combat_max_words: 6 },
-      examples: [{ player: 'Who are you?', npc: 'I keep the salon.' }],
+      examples: examples ?? [{ player: 'Who are you?', npc: 'I keep the salon.' }],
       ...(adapter === undefined ? {} : { model: { adapter } }),
     },
     'vey.json',
@@ -118,39 +118,43 @@ export function countingLedger(): SpendingStore & { held: number; spent: number 
   };
 }
 
+interface WorldOptions {
+  twins?: readonly ScriptedEngine[];
+  beside?: readonly ScriptedEngine[];
+  versions?: Readonly<Record<string, string>>;
+  contexts?: Readonly<Record<string, number>>;
+  spending?: object;
+  ledger?: SpendingStore;
+  hedging?: object;
+  budgets?: object;
+  ready?: boolean;
+  storeFails?: boolean;
+  /** The store keeps nothing before this. */
+  storeAnswers?: Promise<void>;
+  fillerAfterMs?: number;
+  firstSentenceMs?: number;
+  maxQueued?: number;
+  spare?: ScriptedEngine;
+  spareReady?: boolean;
+  adapters?: AdapterKeeper;
+  /** The adapter that the persona names. */
+  adapter?: string;
+  /** Options of the dialogue cache; left out: it is off. */
+  recall?: object;
+  sharedTier?: SharedTier;
+  voices?: object;
+  /** Of the persona; left out: one. */
+  examples?: readonly { readonly player: string; readonly npc: string }[];
+}
+
 export async function world(
   script: (call: number) => readonly ScriptStep[],
-  options: {
-    twins?: readonly ScriptedEngine[];
-    beside?: readonly ScriptedEngine[];
-    versions?: Readonly<Record<string, string>>;
-    contexts?: Readonly<Record<string, number>>;
-    spending?: object;
-    ledger?: SpendingStore;
-    hedging?: object;
-    budgets?: object;
-    ready?: boolean;
-    storeFails?: boolean;
-    /** The store keeps nothing before this. */
-    storeAnswers?: Promise<void>;
-    fillerAfterMs?: number;
-    firstSentenceMs?: number;
-    maxQueued?: number;
-    spare?: ScriptedEngine;
-    spareReady?: boolean;
-    adapters?: AdapterKeeper;
-    /** The adapter that the persona names. */
-    adapter?: string;
-    /** Options of the dialogue cache; left out: it is off. */
-    recall?: object;
-    sharedTier?: SharedTier;
-    voices?: object;
-  } = {},
+  options: WorldOptions = {},
 ): Promise<World> {
   const { clock } = realRuntime;
   const { lines, problems } = parseLinesCsv(LINES, 'lines.csv');
   assert.deepEqual(problems, []);
-  const cast = createCast([persona(options.adapter)], lines);
+  const cast = createCast([persona(options)], lines);
   const heard = new HeardLines(clock);
   const engine = new ScriptedEngine((_request, call) => script(call));
   const stored: ConversationTurn[] = [];
