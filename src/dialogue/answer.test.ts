@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DialogueEvent } from '../core/dialogue.ts';
+import type { DialogueEvent, DialogueOutcome } from '../core/dialogue.ts';
 import type { GenerateRequest } from '../core/engine.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { AttemptRecord } from '../core/turn.ts';
@@ -121,15 +121,22 @@ test('a line that would come late is asked in few words, again in the same ones,
   assert.equal('leanPrompt' in (await hear(inTime)).outcome.source, false);
   assert.deepEqual(inTime.engine.requests.map(timesShown), [2]);
   made.replica.pace.learn({
-    firstTokenMs: 1_500,
-    totalMs: 1_600,
+    firstTokenMs: 1_200,
+    totalMs: 1_300,
     promptTokens: 200,
     cachedTokens: 100,
     completionTokens: 8,
   });
-  const { outcome } = await hear(made);
+  const beside = await made.admission.acquire(anAsk(), never);
+  let outcome: DialogueOutcome | null = null;
+  for await (const event of answer(request(), made.parts, never))
+    if (event.type === 'done') outcome = event.outcome;
+  beside[Symbol.dispose]();
   assert.deepEqual(made.engine.requests.map(timesShown), [1, 1]);
-  assert.equal(outcome.source.leanPrompt, true);
+  assert.equal(outcome?.source.leanPrompt, true);
+  // With nobody else there it has the engine for itself.
+  const alone = await hear(made, { context: { ...request().context, playerId: 'p2' } });
+  assert.equal(alone.outcome.source.leanPrompt, undefined);
 });
 
 test('a persona without examples has nothing to leave out, and no prompt of it is called lean', async () => {

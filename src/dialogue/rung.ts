@@ -23,7 +23,10 @@ import type { LadderParts, Walk } from './walk.ts';
 /** Below this much time a second try would only be cut off. */
 export const SECOND_TRY_MIN_MS = 400;
 
-/** A line that is predicted to take more of its time than this gets a lean prompt: predictions err by about half. */
+/**
+ * Beside others at its engine, a line that is predicted to take more of its time than this gets a lean prompt: predictions err
+ * by about half. Alone it has the engine for itself, and one cold line before it foretells too much.
+ */
 const LEAN_FROM_SHARE = 0.5;
 
 /** Half of the lines that are given a place late still come in time. */
@@ -168,7 +171,8 @@ async function choose(
 function isPressed(chosen: Chosen | Cause): boolean {
   if (typeof chosen === 'string') return chosen === 'overload';
   const expectedMs = expectedSentenceMs(chosen);
-  return expectedMs !== null && expectedMs > LEAN_FROM_SHARE * chosen.ask.deadlineLeftMs;
+  const share = chosen.replica.admission.running === 0 ? 1 : LEAN_FROM_SHARE;
+  return expectedMs !== null && expectedMs > share * chosen.ask.deadlineLeftMs;
 }
 
 /** Milliseconds until the first sentence, as far as they are known. */
